@@ -198,7 +198,11 @@ def judge(part: Part, inputs: dict[str, Any], outcome: Outcome) -> str | None:
         return outcome.error
     if outcome.value is None:
         return "it returns None. Does it end with `return`?"
-    message = part.judge(inputs, outcome.value)
+    try:
+        message = part.judge(inputs, outcome.value)
+    except Exception as error:  # a value of a kind that nobody thought of must not stop the grading of the others
+        text = " ".join(str(error).split())[:200]
+        return f"what it returns ({type(outcome.value).__name__}) cannot be compared: {type(error).__name__}: {text}"
     if message is None and outcome.changed:
         names = ", ".join(outcome.changed)
         return f"the result is right, but the function changes its argument {names} in place; work on a copy (.clone())"

@@ -113,3 +113,9 @@ def test_copied_is_identical(value):
 
 def test_identical_tells_types_apart():
     assert not identical(1, True) and not identical(torch.ones(2), torch.ones(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("value", [torch.empty(3, 4, device="meta"), torch.nn.Linear(2, 2), iter([1]), {1: 2}, [[1, 2], [3]]])
+def test_strange_values_are_wrong_and_stop_nothing(value):
+    verdict = run(_exercise(DOUBLE), {"double": lambda x: value})
+    assert not verdict.passed and verdict.criteria[0].message
