@@ -1,0 +1,1 @@
+"""Synthetic text with known truth: :mod:`labs_src.language.markov`."""
