@@ -173,7 +173,10 @@ def probe(part: Part, namespace: Mapping[str, Any], name: str, inputs: dict[str,
     given = copied(inputs)
     try:
         value = (part.probe or call)(fn, given)
-    except NotImplementedError:
+    except NotImplementedError as error:
+        unwritten = traceback.extract_tb(error.__traceback__)[-1].name
+        if unwritten != getattr(fn, "__name__", name):
+            return Outcome(error=f"it calls {unwritten}, which is not written yet")
         return Outcome(error="not written yet", unwritten=True)
     except Exception as error:  # the learner's code may raise anything
         return Outcome(error=_describe(error, fn))

@@ -287,7 +287,7 @@ OV_LOGITS = Exercise(
         ),
     ),
     hints=(
-        "Three matrices: (vocab, vocab) times (vocab, pos) times (pos, pos). The seed's A has a column for each query.",
+        "Three matrices: (vocab, vocab) times (vocab, pos) times (pos, pos). The notes' A has a column for each query.",
         "X is one-hot, a column for each position. `pattern` has a row for each query: which one is A?",
         "X = torch.nn.functional.one_hot(tokens, OV.shape[1]).T.float(), and A = pattern.T.",
     ),

@@ -130,7 +130,7 @@ INDUCTION = (
 
 FULL_OV = (
     Mistake(
-        "that is the seed's column convention, W_U W_O W_V W_E; here a row is a source token",
+        "that is the notes' column convention, W_U W_O W_V W_E; here a row is a source token",
         lambda W_E, W_V, W_O, W_U: (W_E @ W_V @ W_O @ W_U).T,
     ),
     Mistake(
@@ -251,7 +251,7 @@ OV_LOGITS = (
         lambda OV, tokens, pattern: OV @ _overwritten(tokens, OV.shape[1]) @ pattern.T,
     ),
     Mistake(
-        "the result has a row for each position; the seed's convention has a column for each",
+        "the result has a row for each position; the notes' convention has a column for each",
         lambda OV, tokens, pattern: (OV @ _one_hot(tokens, OV.shape[1]) @ pattern.T).T,
     ),
 )

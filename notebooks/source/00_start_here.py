@@ -116,6 +116,9 @@ D @ D.T
 #
 # ## Where to go
 #
+# The course grew out of a reader's study notes on papers and courses. Labs take claims and questions from **the notes**, test
+# them, and say where they hold.
+#
 # | lab | question |
 # | --- | --- |
 # | [01 The residual stream](01_residual_stream.ipynb) | What does it mean that every block reads from and writes to one stream? |

@@ -18,7 +18,7 @@
 # **After this you can** find heads by what they attend to, read a circuit from weights alone, split a score and a logit
 # into parts that add up, and prove a circuit by cutting one path.
 #
-# About 90 minutes with the exercises · mini tier · 14 exercises and a written answer · seed 002
+# About 90 minutes with the exercises · mini tier · 14 exercises and a written answer · from the notes: Induction heads, OV circuit
 
 # %% tags=["parameters"]
 tier = "mini"
@@ -33,7 +33,7 @@ import torch
 from labs_src import models
 from labs_src.circuits import ablation, composition, heads, weights
 from labs_src.figures import attention_patterns, explorer, head_scores, induction_loss, phase_change, vocab_circuits
-from labs_src.lab import check, hint, record, recorded, say, show, solution, start  # noqa: F401
+from labs_src.lab import check, hint, record, recorded, say, show, solution, start
 from labs_src.language import markov
 
 start("02", tier=tier, seed=seed)
@@ -216,7 +216,7 @@ def full_ov_circuit(W_E, W_V, W_O, W_U):
 check(full_ov_circuit)
 
 # %% [markdown]
-# The seed writes the same circuit for column vectors, $W_U W_O W_V W_E$, where every matrix is the transpose of ours.
+# The notes write the same circuit for column vectors, $W_U W_O W_V W_E$, where every matrix is the transpose of ours.
 
 # %%
 W_E, W_U = model.W_E, model.W_U
@@ -292,7 +292,7 @@ for layer, h in [(1, h) for h in ind_heads] + [(0, prev)]:
 # %% [markdown]
 # ## 4 Why it is diagonal
 #
-# The seed's argument. Write the text as a one-hot matrix $X$ (vocab, pos) and attention as $A$ with a column for each
+# The notes' argument. Write the text as a one-hot matrix $X$ (vocab, pos) and attention as $A$ with a column for each
 # query. Attention mixes positions, weights mix features, so $A$ can move to the right end:
 #
 # $$\text{logits} = W_U W_O W_V W_E\,X\,A = \mathrm{OV}\cdot(XA)$$
@@ -302,7 +302,7 @@ for layer, h in [(1, h) for h in ind_heads] + [(0, prev)]:
 
 # %% nbgrader={"grade": false, "grade_id": "ov_logit_contribution", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def ov_logit_contribution(OV, tokens, pattern):
-    """OV: (vocab_out, vocab), the seed's column convention. tokens: (pos,). pattern: (query, key), rows sum to 1.
+    """OV: (vocab_out, vocab), the notes' column convention. tokens: (pos,). pattern: (query, key), rows sum to 1.
 
     Returns (vocab_out, pos): the logits that the head adds at each position, OV @ X @ A.
     """
@@ -424,7 +424,7 @@ for h in range(model.cfg.n_heads):
 #
 # An induction head must find "the token after an earlier *urs*" while standing on *urs*. Its key knows its own token.
 # Who told it the token before? The previous-token head: it writes "I follow X" into the stream, and the induction head
-# reads that tag as a **key**. The seed ends with a question: *how should the full K circuit look?* In its convention
+# reads that tag as a **key**. The notes end with a question: *how should the full K circuit look?* In their convention
 #
 # $$W_E^\top\,W_{QK}\,W_{OV}^{\text{prev}}\,W_E$$
 #
@@ -473,10 +473,10 @@ together = k_composition_circuit(W_E, W_Q, W_K, sum(OVs[h] for h in prev_heads))
 print(f"with L0H{prev_heads} together: diagonal top-1 {diagonal_top1(together):.2f}")
 
 # %%
-E, QK = W_E.T, W_Q @ W_K.T  # the seed's columns: E is (d_model, vocab)
+E, QK = W_E.T, W_Q @ W_K.T  # the notes' columns: E is (d_model, vocab)
 same = torch.allclose((E.T @ QK @ W_OV_prev.T @ E)[content, content], K_circuit, atol=1e-2)
-print("the seed's form gives the same matrix:", same)
-say("**The answer to the seed's question:** diagonal, for {kcomp_diagonal_top1:.1%} of the tokens.")
+print("the notes' form gives the same matrix:", same)
+say("**The answer to the notes' question:** diagonal, for {kcomp_diagonal_top1:.1%} of the tokens.")
 
 # %% [markdown]
 # Is "composition" visible without tokens? Compare the size of a product with the sizes of its factors:
@@ -694,13 +694,32 @@ show(head_scores.path_ablations(paths, title.format(after, recorded("induction_s
 single = models.load("induction-1l").model
 single_logits, single_cache = single.run_with_cache(tokens)
 (single_pattern,) = heads.patterns(single_cache)
-one_layer = induction_score(single_pattern).max()
-record("one_layer_induction", one_layer, tolerance=0.002, must="< 0.1", why=shipped)
 print(f"one layer: best previous-token score {offset_score(single_pattern, 1).max():.2f}")
 print(f"one layer: loss in the second copy {second_half_loss(single_logits):.1f} nats")
 
 # %% [markdown]
-# Is the little that it has induction? The right place is L - 1 back. Compare its neighbours, which mean nothing.
+# A head that always looks the same distance back would score at one block length by luck. So score the last layer of
+# both models at six block lengths.
+
+
+# %%
+lengths = [8, 12, 16, 20, 25, 30]
+
+
+def scores_by_length(model):  # (length, head)
+    texts = [markov.repeated_tokens(64, block_len, seed + 1) for block_len in lengths]
+    return torch.stack([induction_score(heads.patterns(model.run_with_cache(text)[1])[-1]) for text in texts])
+
+
+one, two = scores_by_length(single), scores_by_length(model)
+pd.DataFrame({"one layer": one.max(1).values, "two layers": two.max(1).values}, index=lengths).round(2)
+
+# %%
+record("one_layer_induction", one.mean(0).max(), tolerance=0.002, must="< 0.1", why=shipped)
+print(f"mean over block lengths, best head: {one.mean(0).max():.2f} for one layer, {two.mean(0).max():.2f} for two")
+
+# %% [markdown]
+# Is the little that one layer has induction? The right place is L - 1 back. Compare its neighbours, which mean nothing.
 
 # %%
 for label, pattern in [("one layer", single_pattern), ("two layers", pattern_1)]:
@@ -780,7 +799,7 @@ show(phase_change.checkpoint_slider(frames, (f"L0H{prev}", f"L1H{ind}"), active=
 #   QK and OV circuits, composition, eigenvalue copying scores.
 # - Olsson et al. 2022, [In-context Learning and Induction Heads](https://arxiv.org/abs/2209.11895): the phase change.
 # - Press et al. 2020, [Shortformer](https://arxiv.org/abs/2012.15832): positions in queries and keys only.
-# - Seed 002: the OV argument of section 4, and the question that section 6 answers.
+# - The notes that this course grew from: the OV argument of section 4, and the question that section 6 answers.
 #
 # ## Recap
 #

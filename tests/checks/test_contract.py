@@ -46,6 +46,17 @@ def test_stub_is_unwritten_and_earns_nothing():
     assert verdict.unwritten and verdict.points == 0 and "not written yet" in verdict.lines()[0]
 
 
+def test_a_stub_that_the_function_calls_is_named():
+    def helper(x):
+        raise NotImplementedError("write this")
+
+    def double(x):
+        return helper(x) * 2
+
+    verdict = run(_exercise(ZERO), {"double": double})
+    assert not verdict.unwritten and "it calls helper, which is not written yet" in "\n".join(verdict.lines())
+
+
 def test_missing_function_is_said():
     assert run(_exercise(ZERO), {}).unwritten
 
