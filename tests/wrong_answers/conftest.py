@@ -1,10 +1,9 @@
-"""Helpers for the answers' tests, and the table that the test run ends with."""
+"""Helpers for the answers' tests. The table that the test run ends with is made in tests/conftest.py."""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -59,22 +58,6 @@ def stub(lab_namespace):
     return make
 
 
-_rejected, _accepted, _listed = Counter(), Counter(), Counter()
-
-
-def pytest_runtest_logreport(report):
-    """Count in the process that prints, so that the table is whole when tests run in several processes."""
-    if report.when != "call" or "test_wrong_answers.py" not in report.nodeid:
-        return
-    properties = dict(report.user_properties)
-    if "exercise" not in properties:
-        return
-    key = properties["exercise"], properties["kind"]
-    _listed[key] += 1
-    if report.passed:
-        (_rejected if properties["kind"] == "wrong" else _accepted)[properties["exercise"]] += 1
-
-
 @pytest.fixture(autouse=True)
 def _say_which_exercise(request, record_property):
     params = getattr(getattr(request.node, "callspec", None), "params", {})
@@ -83,21 +66,3 @@ def _say_which_exercise(request, record_property):
     if kind:
         record_property("exercise", params["name"])
         record_property("kind", kind)
-
-
-def pytest_terminal_summary(terminalreporter):
-    """The table: exercise, wrong answers rejected, right ones accepted."""
-    names = sorted({name for name, _ in _listed}, key=lambda name: _order().get(name, ("", 0)))
-    if not names:
-        return
-    terminalreporter.section("checks against wrong and right answers")
-    terminalreporter.write_line(f"{'lab':<5}{'exercise':<36}{'wrong rejected':>16}{'right accepted':>16}")
-    for name in names:
-        wrong, right = f"{_rejected[name]}/{_listed[name, 'wrong']}", f"{_accepted[name]}/{_listed[name, 'right']}"
-        terminalreporter.write_line(f"{_order().get(name, ('?',))[0]:<5}{name:<36}{wrong:>16}{right:>16}")
-
-
-def _order() -> dict[str, tuple]:
-    from labs_src.checks import exercises, lab_ids
-
-    return {e.name: (lab, i) for lab in lab_ids() for i, e in enumerate(exercises(lab))}
