@@ -13,6 +13,10 @@ PER_TOKEN_LOSS = (
         lambda logits, tokens: -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, :-1, None])[..., 0],
     ),
     Mistake(
+        "the shape is right, but each token is compared with the logits at its own position; use those one earlier",
+        lambda logits, tokens: -logits[:, 1:].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0],
+    ),
+    Mistake(
         "there is no token to predict after the last position, and every token is compared with its own logits; shift by one",
         lambda logits, tokens: -logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0],
     ),

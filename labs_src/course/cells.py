@@ -14,7 +14,7 @@ from labs_src.course.errors import DiskFull, Problem, is_disk_full
 from labs_src.course.folders import shown
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
-KEPT = ("tags", "nbgrader")
+KEPT = ("tags", "nbgrader", "jupyter")
 STAMP = "interp_workbook"
 
 
@@ -34,6 +34,9 @@ def read_source(path: Path) -> Any:
     notebook.metadata = {"kernelspec": dict(KERNELSPEC), "language_info": {"name": "python"}}
     for position, cell in enumerate(notebook.cells):
         cell.metadata = {key: cell.metadata[key] for key in KEPT if key in cell.metadata}
+        if cell.cell_type == "code" and cell.source.startswith("say("):
+            # Prose with computed numbers: folded away, or it would tell the result before the cell is run.
+            cell.metadata["jupyter"] = {"source_hidden": True}
         digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()
         cell.id = f"{position:03d}-{digest[:8]}"
     return notebook

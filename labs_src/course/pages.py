@@ -32,6 +32,8 @@ def page(notebook: Any, title: str) -> str:
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     number = 0
     for cell in notebook.cells:
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            cell.transient = {"remove_source": True}
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             data.pop(WIDGET, None)  # a progress bar; its text form says as much

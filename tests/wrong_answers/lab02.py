@@ -11,6 +11,12 @@ F = torch.nn.functional
 loss = Answers("per_token_loss")
 
 
+@loss.wrong(says="own position")
+def gathers_its_own_position_and_cuts_after(logits, tokens):
+    log_probs = logits.log_softmax(-1)
+    return -log_probs.gather(-1, tokens[..., None])[..., 0][:, 1:]
+
+
 @loss.wrong(says="about the token at t+1")
 def loss_of_the_same_position(logits, tokens):
     return -logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, :-1].unsqueeze(-1)).squeeze(-1)
