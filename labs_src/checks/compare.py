@@ -33,6 +33,7 @@ def expect(
     *,
     axes: str | Mapping[str, str] = "",
     mistakes: tuple[Mistake, ...] = (),
+    names: tuple[str, ...] = (),
     rtol: float = 1e-4,
     atol: float = 1e-5,
 ) -> Callable[[dict[str, Any], Any], str | None]:
@@ -42,13 +43,14 @@ def expect(
         oracle: Returns a tensor, a number, a bool, a string, or a tuple, list or dict of them.
         axes: Names of the result's axes for messages ("batch query key"); for a dict of results, one string each.
         mistakes: Tried in order when the value is wrong.
+        names: Of the entries of a returned tuple or list, for messages ("W'", "b'"); else "value 0", "value 1".
         rtol: Allowed difference relative to the expected entry.
         atol: Allowed difference relative to the largest expected entry.
     """
 
     def judge(inputs: dict[str, Any], value: Any) -> str | None:
         expected = oracle(*inputs.values())
-        message = difference(value, expected, axes=axes, rtol=rtol, atol=atol)
+        message = difference(value, expected, axes=axes, names=names, rtol=rtol, atol=atol)
         if message is None:
             return None
         for mistake in mistakes:
@@ -66,7 +68,16 @@ def _same_mistake(mistake: Mistake, inputs, value, expected, rtol, atol) -> bool
     return difference(value, wrong, rtol=rtol, atol=atol) is None
 
 
-def difference(value: Any, expected: Any, *, axes: str | Mapping[str, str] = "", rtol=1e-4, atol=1e-5, name="") -> str | None:
+def difference(
+    value: Any,
+    expected: Any,
+    *,
+    axes: str | Mapping[str, str] = "",
+    names: tuple[str, ...] = (),
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+    name: str = "",
+) -> str | None:
     """None when `value` is what was expected, else one sentence that says how it differs."""
     label = f"{name}: " if name else ""
     if isinstance(expected, Mapping):
@@ -79,11 +90,13 @@ def difference(value: Any, expected: Any, *, axes: str | Mapping[str, str] = "",
     elif isinstance(expected, tuple | list):
         if isinstance(value, torch.Tensor) and all(isinstance(item, int | float) for item in expected):
             value = value.tolist()
+        listed = ", ".join(names) or type(expected).__name__
         if not isinstance(value, tuple | list):
-            return f"{label}expected {len(expected)} values ({type(expected).__name__}); got {_kind(value)}"
+            return f"{label}expected {len(expected)} values ({listed}); got {_kind(value)}"
         if len(value) != len(expected):
-            return f"{label}expected {len(expected)} values; got {len(value)}"
-        pairs = [(item, wanted, f"value {i}") for i, (item, wanted) in enumerate(zip(value, expected, strict=True))]
+            return f"{label}expected {len(expected)} values{f' ({listed})' if names else ''}; got {len(value)}"
+        keys = names or [f"value {i}" for i in range(len(expected))]
+        pairs = list(zip(value, expected, keys, strict=True))
     else:
         return _leaf_difference(value, expected, axes if isinstance(axes, str) else axes.get(name, ""), rtol, atol, label)
     for item, wanted, key in pairs:

@@ -42,33 +42,36 @@ def _folded(gain, bias, W, b) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _fold_wrong(
-    gain, bias, W, b, *, centre=True, gained=True, early=False, columns=False, bias_gain=False, old=True, moved=True
+    gain, bias, W, b, *, centre=-2, gained=True, early=False, bias_gain=False, bias_through="W", old=True, moved=True
 ):
     scaled = gain[:, None] * W if gained else W
-    if centre:
-        scaled = scaled - scaled.mean(-1 if columns else -2, keepdim=True)
+    if centre is not None:
+        scaled = scaled - scaled.mean(centre, keepdim=True)
     if early:
         scaled = gain[:, None] * (W - W.mean(-2, keepdim=True))
-    moved_bias = (bias * gain if bias_gain else bias) @ W if moved else 0.0
+    moved_bias = (bias * gain if bias_gain else bias) @ (W if bias_through == "W" else scaled) if moved else 0.0
     return scaled, moved_bias + (b if old else 0.0)
 
 
 _FOLD_MISTAKES = tuple(
     Mistake(text, lambda *a, k=k: _fold_wrong(*a, **k))
     for text, k in (
-        ("the mean is not folded: subtract from every column of gain * W its mean over d_model", {"centre": False}),
+        ("the mean is not folded: subtract from every column of gain * W its mean over d_model", {"centre": None}),
         ("the gain is not folded: row i of W is multiplied by gain[i]", {"gained": False}),
         (
             "the norm subtracts the mean before it multiplies by the gain; fold the gain first, then centre",
             {"early": True},
         ),
-        ("rows were centred; the mean runs over d_model, down each column", {"columns": True}),
+        ("rows were centred; the mean runs over d_model, down each column", {"centre": -1}),
+        ("mean(0) runs over heads where W has a head dimension in front; d_model is dimension -2", {"centre": 0}),
+        ("the bias goes through the old W, not through W': the norm adds it after the mean and the gain", {"bias_through": "W'"}),
         ("the norm's bias is not folded: b' = b + bias @ W", {"moved": False}),
         ("the reader's own b is lost: b' = b + bias @ W", {"old": False}),
         ("the bias comes after the gain, so the gain does not multiply it", {"bias_gain": True}),
-        ("neither mean nor bias is folded", {"centre": False, "moved": False}),
+        ("neither mean nor bias is folded", {"centre": None, "moved": False}),
     )
-)
+)  # fmt: skip
+_FOLD = {"mistakes": _FOLD_MISTAKES, "names": ("W'", "b'"), "axes": {"W'": "... d_model n", "b'": "... n"}}
 
 
 def _fold_use_inputs(rng) -> dict:
@@ -151,7 +154,7 @@ def _plane(rng) -> dict:
     return {"x_new": normal(rng, 6, scale=2.0), "y_new": normal(rng, 6, scale=2.0)}
 
 
-def _seed_formula(x_new, y_new) -> tuple[torch.Tensor, torch.Tensor]:
+def _formula(x_new, y_new) -> tuple[torch.Tensor, torch.Tensor]:
     """1/2 [max(x'+y', 0) + max(x'-y', 0), max(x'+y', 0) - max(x'-y', 0)], number by number."""
     a = [max(float(x) + float(y), 0.0) for x, y in zip(x_new, y_new, strict=True)]
     b = [max(float(x) - float(y), 0.0) for x, y in zip(x_new, y_new, strict=True)]
@@ -160,7 +163,7 @@ def _seed_formula(x_new, y_new) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _scaled(factor):
-    return lambda x, y: tuple(factor * v for v in _seed_formula(x, y))
+    return lambda x, y: tuple(factor * v for v in _formula(x, y))
 
 
 _RELU_MISTAKES = (
@@ -171,7 +174,7 @@ _RELU_MISTAKES = (
     Mistake("a factor 2 is missing: each of the two changes of basis divides by sqrt(2)", _scaled(2.0)),
     Mistake("a factor sqrt(2) too small: each of the two changes of basis divides by sqrt(2)", _scaled(1 / math.sqrt(2))),
     Mistake("no ReLU was applied: the result is the input", lambda x, y: (x, y)),
-    Mistake("x' and y' are swapped in the result", lambda x, y: _seed_formula(x, y)[::-1]),
+    Mistake("x' and y' are swapped in the result", lambda x, y: _formula(x, y)[::-1]),
 )  # fmt: skip
 
 
@@ -181,8 +184,8 @@ EXERCISES = (
         lab="01",
         title="A norm folded into a reader",
         parts=(
-            Part("one matrix", 1, _fold_inputs, expect(_folded, mistakes=_FOLD_MISTAKES)),
-            Part("a matrix for each head", 1, _fold_inputs_heads, expect(_folded, mistakes=_FOLD_MISTAKES)),
+            Part("one matrix", 1, _fold_inputs, expect(_folded, **_FOLD)),
+            Part("a matrix for each head", 1, _fold_inputs_heads, expect(_folded, **_FOLD)),
             Part("it reads the same as before", 1, _fold_use_inputs, _reads_the_same, _fold_used),
         ),
         hints=(
@@ -218,7 +221,7 @@ EXERCISES = (
         name="relu_in_rotated_basis",
         lab="01",
         title="ReLU in a rotated basis",
-        parts=(Part("points of the plane", 2, _plane, expect(_seed_formula, mistakes=_RELU_MISTAKES)),),
+        parts=(Part("points of the plane", 2, _plane, expect(_formula, mistakes=_RELU_MISTAKES, names=("x'", "y'"))),),
         hints=(
             "ReLU is defined in x and y. You have x' and y'.",
             "x = (x' + y') / sqrt(2), y = (x' - y') / sqrt(2). ReLU. Then the same change of basis once more.",

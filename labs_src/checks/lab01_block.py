@@ -72,11 +72,11 @@ def run_block(
     q, k, v = (torch.einsum("bpd,hde->bhpe", n, W[f"W_{c}"]) + W[f"b_{c}"][:, None] for c in "QKV")
     z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     attention = z.transpose(1, 2).flatten(-2) @ W["W_O"].flatten(0, 1) + W["b_O"]
-    mid = attention + ((n if base == "normed" else x) if skip[0] else 0.0)
+    mid = attention + ((n if base in ("normed", "normed1") else x) if skip[0] else 0.0)
     mid = norm(mid, "ln1") if post else mid
     m = norm(x if joint else mid, "ln2", ln2 and not post)
     out = gelu(m @ W["W_in"] + W["b_in"]) @ W["W_out"] + W["b_out"]
-    out = out + ((m if base == "normed" else mid) if skip[1] else 0.0)
+    out = out + ((m if base in ("normed", "normed2") else mid) if skip[1] else 0.0)
     return norm(out, "ln2") if post else out
 
 
@@ -101,6 +101,8 @@ _BLOCK_MISTAKES = tuple(
     for text, k in (
         ("that is post-norm (x -> norm(x + F(x))); pre-norm is x + F(norm(x))", {"post": True}),
         ("the skip adds the normed stream; add the stream itself", {"base": "normed"}),
+        ("attention is added to the stream as ln1 left it; add it to x itself (keep the normed copy under another name)", {"base": "normed1"}),
+        ("the MLP is added to the stream as ln2 left it; add it to x itself (keep the normed copy under another name)", {"base": "normed2"}),
         ("the attention's skip is missing: x + attention(...)", {"skip": (False, True)}),
         ("the MLP's skip is missing: x + mlp(...)", {"skip": (True, False)}),
         ("both skips are missing: a block adds to the stream", {"skip": (False, False)}),

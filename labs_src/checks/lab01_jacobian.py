@@ -50,7 +50,17 @@ _JACOBIAN_MISTAKES = (
     Mistake("multiplied by the neurons' values; ReLU's derivative is 1 or 0", lambda *a: _jacobian(*a, mask="value")),
     Mistake("b_in decides too which neurons are on", lambda *a: _jacobian(*a, mask="nobias")),
     Mistake("ReLU's derivative and the identity are missing", lambda *a: _jacobian(*a, mask="none", identity=0.0)),
-)
+    Mistake("ReLU's derivative is missing, and the identity is there without a skip",
+            lambda *a: _jacobian(*a, mask="none", identity=1.0)),
+    Mistake("ReLU's derivative is missing (neurons that are off pass nothing), and the result is transposed",
+            lambda *a: _jacobian(*a, mask="none", transpose=True)),
+    Mistake("ReLU's derivative and the identity are missing, and the result is transposed",
+            lambda *a: _jacobian(*a, mask="none", transpose=True, identity=0.0)),
+    Mistake("multiplied by the neurons' values (ReLU's derivative is 1 or 0), and the result is transposed",
+            lambda *a: _jacobian(*a, mask="value", transpose=True)),
+    Mistake("the identity is missing, and the result is transposed: row i is output i, column j is input j",
+            lambda *a: _jacobian(*a, transpose=True, identity=0.0)),
+)  # fmt: skip
 
 
 EXERCISES = (

@@ -41,10 +41,11 @@ def _rms_norm(x, w, eps) -> torch.Tensor:
     return F.rms_norm(x.double(), (x.shape[-1],), w.double(), eps)
 
 
-def _ln(x, w, b, eps, *, unbiased=False, outside=False, dim=-1, centre=True, root=True):
-    x, dim = x.double(), tuple(range(x.dim())) if dim == "all" else dim
-    c = x - x.mean(dim, keepdim=True)
-    var = x.var(dim, keepdim=True, correction=int(unbiased))
+def _ln(x, w, b, eps, *, unbiased=False, outside=False, mean_over=-1, var_over=-1, centre=True, root=True):
+    x, everything = x.double(), tuple(range(x.dim()))
+    mean_over, var_over = (everything if dim == "all" else dim for dim in (mean_over, var_over))
+    c = x - x.mean(mean_over, keepdim=True)
+    var = x.var(var_over, keepdim=True, correction=int(unbiased))
     scale = var.sqrt() + eps if outside else (var + eps).sqrt() if root else var + eps
     return (c if centre else x) / scale * w.double() + b.double()
 
@@ -54,15 +55,23 @@ _LAYER_NORM_MISTAKES = (
     Mistake(
         "the variance divides by d_model, not by d_model - 1 (use correction=0)", lambda *a: _ln(*a, unbiased=True)
     ),
+    Mistake(
+        "two things: the variance divides by d_model, not by d_model - 1 (correction=0), and eps belongs inside the root",
+        lambda *a: _ln(*a, unbiased=True, outside=True),
+    ),
     Mistake("eps is missing, or is not the one that is passed", lambda x, w, b, eps: _ln(x, w, b, 0.0)),
     Mistake("divided by the variance; take its root", lambda *a: _ln(*a, root=False)),
     Mistake("the mean is not subtracted", lambda *a: _ln(*a, centre=False)),
-    Mistake("mean and variance run over everything; each position has its own", lambda *a: _ln(*a, dim="all")),
-    Mistake("mean and variance run over positions; they run over d_model", lambda *a: _ln(*a, dim=-2)),
+    Mistake("mean and variance run over everything; each position has its own", lambda *a: _ln(*a, mean_over="all", var_over="all")),
+    Mistake("the mean runs over everything (x.mean() without a dim); each position has its own: x.mean(-1, keepdim=True)",
+            lambda *a: _ln(*a, mean_over="all")),
+    Mistake("the variance runs over everything; each position has its own: dim -1, keepdim=True",
+            lambda *a: _ln(*a, var_over="all")),
+    Mistake("mean and variance run over positions; they run over d_model", lambda *a: _ln(*a, mean_over=-2, var_over=-2)),
     Mistake("the gain w is missing", lambda x, w, b, eps: _ln(x, torch.ones_like(w), b, eps)),
     Mistake("the bias b is missing", lambda x, w, b, eps: _ln(x, w, torch.zeros_like(b), eps)),
     Mistake("the bias is added before the gain; gain first", lambda x, w, b, eps: _ln(x, w, w * b, eps)),
-)
+)  # fmt: skip
 
 
 def _rms(x, w, eps, *, outside=False, total=False, root=True, centre=False):

@@ -129,6 +129,13 @@ _SHARE_MISTAKES = (
     Mistake("the last row lacks b_U: it is b @ W_U + b_U", lambda p, w, b, e, W, c: _with_row(p, w, b, e, W, c, b @ W)),
     Mistake("the last row lacks b @ W_U: it is b @ W_U + b_U", lambda p, w, b, e, W, c: _with_row(p, w, b, e, W, c, c)),
     Mistake("the biases are in every row; they have a row of their own, the last", _bias_in_each),
+    Mistake("the biases are in every row, so they count once for each writer; give them a row of their own, the last",
+            lambda *a: _bias_in_each(*a)[:-1]),
+    Mistake("the norm's bias b is in every row, so it counts once for each writer; b @ W_U + b_U is a row of its own, the last",
+            lambda p, w, b, e, W, c: _bias_in_each(p, w, b, e, W, 0 * c)[:-1]),
+    Mistake("b_U is in every row, so it counts once for each writer; b @ W_U + b_U is a row of its own, the last",
+            lambda p, w, b, e, W, c: _bias_in_each(p, w, 0 * b, e, W, c)[:-1]),
+    Mistake("the biases' row is missing: one more row, the last, holds b @ W_U + b_U", lambda *a: _shares(*a)[:-1]),
 )  # fmt: skip
 
 

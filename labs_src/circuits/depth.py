@@ -54,11 +54,18 @@ def gradient_ratios(depths: list[int], skip: bool, norm: bool, seeds: int) -> li
     return [mean[depth] / mean[1] for depth in depths]
 
 
-def jacobian_rank(depth: int, skip: bool, seed: int) -> float:
-    """How many directions of the input still reach the output of a pre-norm stack: the participation ratio of the
-    squared singular values of d output / d input at one position, from 1 (one direction) to d_model (all alike)."""
+def spectrum(depth: int, skip: bool, seed: int) -> Float[Tensor, "d_model"]:
+    """Singular values of d output / d input of a pre-norm stack at one position, largest first."""
     x = torch.randn(1, WIDTH, generator=torch.Generator().manual_seed(10_000 + seed))
     blocks = stack(depth, seed)
     J = torch.func.jacrev(lambda v: run(v[None], blocks, skip, norm=True)[0])(x[0])
-    squares = torch.linalg.svdvals(J.double()).pow(2)
+    return torch.linalg.svdvals(J.double())
+
+
+def participation_ratio(singular_values: Float[Tensor, "d_model"]) -> float:
+    """How evenly directions come through, (sum s^2)^2 / sum s^4: from 1 (one takes everything) to d_model (all alike).
+
+    It does not count directions: one large singular value among many that are not zero gives about 1.
+    """
+    squares = singular_values.double().pow(2)
     return float(squares.sum().pow(2) / squares.pow(2).sum())

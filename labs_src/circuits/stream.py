@@ -78,6 +78,11 @@ def double(weights: Any) -> Any:
     return weights.double() if isinstance(weights, Tensor) else weights
 
 
+def size(gap: Tensor | float, bound: float = 1e-4) -> str:
+    """ "below 0.0001" for rounding, whose digits differ between processors; else the number."""
+    return f"below {bound:g}" if float(gap) < bound else f"{float(gap):.2f}"
+
+
 def states(bridge: TransformerBridge, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "layer batch pos d_model"]:
     """The stream before each block, and last after all of them (n_layers + 1 states)."""
     _, cache = bridge.run_with_cache(tokens)

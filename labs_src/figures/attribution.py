@@ -57,6 +57,7 @@ def direct_against_ablation(
     names: Sequence[str],
     direct: Float[Tensor, "component"],
     effect: Float[Tensor, "component"],
+    total: float,
     small: float = 1.0,
     large: float = 5.0,
 ) -> Figure:
@@ -66,6 +67,7 @@ def direct_against_ablation(
         names: Of the writers.
         direct: Direct shares, in logits above the mean logit.
         effect: Drop of the same quantity under zero ablation.
+        total: The quantity before any ablation; the title counts the quiet writers that cost over 95% of it.
         small: A writer with a smaller direct share says little itself (logits).
         large: A writer whose loss is larger is needed (logits).
     """
@@ -84,11 +86,15 @@ def direct_against_ablation(
             },
         )  # fmt: skip
     hidden = data[(data["direct share"].abs() < small) & (data["lost when it writes nothing"] > large)]
-    title = f"{len(hidden)} of {len(data)} writers say under {small:g} logit, yet over {large:g} are lost without them"
+    fatal = int((hidden["lost when it writes nothing"] > 0.95 * total).sum())
+    title = f"{len(hidden)} of {len(data)} writers have shares under {small:g} yet cost over {large:g} logits; "
+    title += f"{fatal} of them over 95% of all {total:.1f}"
     styled(figure, title, height=430)
     figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.08, "x": 0.0})
     figure.update_xaxes(title="writer", tickangle=-60, categoryorder="array", categoryarray=list(names))
     figure.update_yaxes(title="logits above the mean logit")
     figure.add_hline(y=0, line={"color": "black", "width": 1})
+    figure.add_hline(y=total, line={"color": "grey", "dash": "dot"}, annotation_text="before any ablation",
+                     annotation_position="top right")  # fmt: skip
     listed = ", ".join(f"{r['writer']} ({r['lost when it writes nothing']:.1f} lost)" for _, r in hidden.iterrows())
     return Figure(figure, f"Pairs of bars for each writer. Quiet but needed: {listed or 'none'}.", data)

@@ -64,13 +64,13 @@ def interference(relu_new: Callable) -> Figure:
                 line={"color": COLOURS[i], "dash": DASHES[i], "width": 3}, showlegend=column == 1,
             )  # fmt: skip
     standard, turned = spread.values()
-    title = f"The second coordinate moves the first by {standard:.1f} (standard basis), by {turned:.1f} (turned)"
+    title = f"From −3 to 3 the second coordinate moves the first by {standard:.1f} (standard), {turned:.1f} (turned)"
     styled(figure, title, height=380)
     figure.update_layout(margin={"t": 80})
     figure.update_xaxes(title="second coordinate of the input")
     figure.update_yaxes(title="first coordinate after ReLU", col=1)
     alt = (
         f"Two panels. In the standard basis the lines are flat (they move by {standard:.1f}); in the turned basis they "
-        f"bend (by up to {turned:.1f})."
+        f"bend (by up to {turned:.1f} in the range shown, −3 to 3)."
     )
     return Figure(figure, alt, pd.DataFrame(rows))

@@ -83,32 +83,39 @@ def against_depth(depths: Sequence[int], ratios: Mapping[tuple[bool, bool], Sequ
     return Figure(figure, f"Lines on logarithmic axes. Gradient ratio at depth {depths[-1]}: {text}.", data)
 
 
-def rank_against_depth(depths: Sequence[int], ranks: Mapping[bool, Sequence[float]]) -> Figure:
+def evenness_against_depth(
+    depths: Sequence[int], ratios: Mapping[bool, Sequence[float]], width: int, seeds: int
+) -> Figure:
     """Participation ratio of the squared singular values of the whole stack's Jacobian, with and without the skip.
 
     Args:
-        depths: Numbers of blocks.
-        ranks: By skip.
+        depths: Numbers of blocks, the smallest first.
+        ratios: By skip; means over seeds.
+        width: d_model, the ratio when all singular values are alike.
+        seeds: Number of random stacks behind each mean.
     """
     import pandas as pd
     import plotly.graph_objects as go
 
     names = {True: "skip, norm", False: "no skip, norm"}
     rows = [
-        {"stack": names[skip], "depth": depth, "directions": value}
-        for skip, values in ranks.items()
+        {"stack": names[skip], "depth": depth, "participation ratio": value}
+        for skip, values in ratios.items()
         for depth, value in zip(depths, values, strict=True)
     ]
     data = pd.DataFrame(rows)
     figure = go.Figure()
     for i, (name, part) in enumerate(data.groupby("stack", sort=False)):
         figure.add_scatter(
-            x=part["depth"], y=part["directions"], mode="lines+markers", name=name,
+            x=part["depth"], y=part["participation ratio"], mode="lines+markers", name=name,
             line={"dash": DASHES[i]}, marker={"symbol": MARKERS[i], "size": 8},
         )  # fmt: skip
-    ends = {names[skip]: values[-1] for skip, values in ranks.items()}
-    title = f"Directions left after {depths[-1]} blocks: " + ", ".join(f"{v:.1f} ({name})" for name, v in ends.items())
-    styled(figure, title)
+    figure.add_hline(y=width, line={"color": "grey", "dash": "dot"}, annotation_text=f"all {width} alike",
+                     annotation_position="bottom right")  # fmt: skip
+    ends = ", ".join(f"{values[0]:.1f} → {values[-1]:.1f} ({names[skip]})" for skip, values in ratios.items())
+    blocks = f"{depths[0]} to {depths[-1]} blocks"
+    styled(figure, f"Participation ratio, {blocks}: {ends}")
     figure.update_xaxes(title="depth (blocks)", type="log", tickvals=list(depths))
-    figure.update_yaxes(title="directions (participation ratio)", rangemode="tozero")
-    return Figure(figure, f"Two falling lines against depth. {title}.", data)
+    figure.update_yaxes(title=f"participation ratio (mean of {seeds} stacks)", range=[0, 1.08 * width])
+    alt = f"Two lines against depth. Participation ratio of {width} singular values, from {blocks}: {ends}."
+    return Figure(figure, alt, data)

@@ -37,26 +37,27 @@ def growth(
     rows = []
     for index, name in enumerate(state_names(len(states))):
         total = sum(length for length, depth in zip(written, depth_of, strict=True) if depth <= index)
-        rows.append({"state": name, "stream": float(states[index].norm(dim=-1).mean()), "writes added up": total})
+        length = float(states[index].norm(dim=-1).mean())
+        rows.append({"state": name, "stream": length, "sum of the writes' lengths": total})
     data = pd.DataFrame(rows)
     figure = go.Figure()
-    for i, column in enumerate(("stream", "writes added up")):
+    for i, column in enumerate(("stream", "sum of the writes' lengths")):
         figure.add_scatter(
             x=data["state"], y=data[column], mode="lines+markers", name=column,
             line={"dash": DASHES[i]}, marker={"symbol": MARKERS[i], "size": 9},
         )  # fmt: skip
-    grown, share = (
-        data["stream"].iloc[-1] / data["stream"].iloc[0],
-        data["stream"].iloc[-1] / data["writes added up"].iloc[-1],
-    )
-    title = f"The stream grows {grown:.1f}-fold; it is {share:.0%} as long as its writes laid end to end"
+    first, last = data.iloc[0], data.iloc[-1]
+    grown, share = last["stream"] / first["stream"], last["stream"] / last["sum of the writes' lengths"]
+    shrinks = [name for name, change in zip(data["state"], data["stream"].diff(), strict=True) if change < 0]
+    title = f"The stream grows {grown:.3g}-fold, to {share:.0%} of the sum of its writes' lengths"
+    title += f"; shorter {', '.join(shrinks)}" if shrinks else ""
     styled(figure, title)
     figure.update_xaxes(title="state of the stream")
     figure.update_yaxes(title="mean length (Euclidean norm)", rangemode="tozero")
-    ends = data.iloc[[0, -1]]["stream"].tolist()
+    lengths = ", ".join(f"{length:.1f}" for length in data["stream"])
     alt = (
-        f"Lines by depth: the stream's mean length goes from {ends[0]:.1f} to {ends[1]:.1f}; "
-        f"the writes' lengths added up reach {data['writes added up'].iloc[-1]:.1f}."
+        f"Lines by depth: the stream's mean length is {lengths}; "
+        f"the sum of the writes' lengths goes from {first.iloc[2]:.1f} to {last.iloc[2]:.1f}."
     )
     return Figure(figure, alt, data)
 
@@ -74,10 +75,20 @@ def lens_of_sequence(
         tokens: The sequence.
         vocabulary: A name for each token id.
         second_copy: First position whose next token can be copied.
+
+    Raises:
+        ValueError: The probabilities of a position do not sum to 1.
     """
     import pandas as pd
     import plotly.graph_objects as go
 
+    sums = log_probs.exp().sum(-1)
+    if not ((sums - 1).abs() < 1e-3).all():
+        worst = float(sums.flatten()[(sums - 1).abs().argmax()])
+        raise ValueError(
+            f"These are not log-probabilities: over the vocabulary they sum to {worst:.3g}, not 1. "
+            "Does check(logit_lens) pass?"
+        )
     right = tokens[1:]
     read = log_probs[:, :-1]
     probability = read.exp().gather(-1, right[None, :, None].expand(len(read), -1, 1))[..., 0]

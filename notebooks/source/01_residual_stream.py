@@ -18,13 +18,16 @@
 # **After this you can** write a transformer's forward from nothing, read its stream at any depth, say what each head
 # and MLP contributes to a logit, explain why blocks add, and tell a basis that matters from one that does not.
 #
-# 130 minutes · mini tier · from the notes: Transformer Block, Privileged basis
+# 160 minutes · mini tier · from the notes: Transformer Block, Privileged basis. (The notes are what this course grew
+# from. You do not need them: where the lab argues with them, it says what they claim.)
 
 # %% tags=["parameters"]
 tier = "mini"
 seed = 0
 
 # %%
+import math
+
 import torch
 from torch.nn import functional as F
 
@@ -48,8 +51,14 @@ model, W = mini.model, stream.weights(mini.model)
 block_len = 20
 tokens = markov.repeated_tokens(32, block_len, seed + 1)  # BOS, a block, the same block
 print(*markov.decode(tokens[0, : block_len + 6]))
+vocabulary, blind = len(markov.TOKENS), math.log(len(markov.TOKENS))
+print(f"{vocabulary} tokens; a blind guess loses ln {vocabulary} = {blind:.2f} nats")
 
 # %% [markdown]
+# Names used below: **L0H1** is head 1 of block 0, **L0 MLP** that block's MLP, **L0 bias** its attention's output bias
+# `b_O`. What one of them adds to the stream is its **write**. **Zero ablation** sets a write to zero and runs everything
+# after it again.
+#
 # `W` holds the weights as plain tensors. A state of the stream is a row vector, so reading is `x @ W`.
 
 # %%
@@ -109,9 +118,9 @@ check(rms_norm)
 x, one, zero = states[2], torch.ones(64), torch.zeros(64)
 same = layer_norm(x, one, zero, 1e-5)
 centred = x - x.mean(-1, keepdim=True)
-print(f"ten times longer: {(layer_norm(10 * x, one, zero, 1e-5) - same).abs().max():.3f}")
-print(f"RMSNorm of the centred stream: {(rms_norm(centred, one, 1e-5) - same).abs().max():.3f}")
-print(f"RMSNorm of the stream itself: {(rms_norm(x, one, 1e-5) - same).abs().max():.3f}")
+print("largest difference, ten times longer:", stream.size((layer_norm(10 * x, one, zero, 1e-5) - same).abs().max()))
+print("RMSNorm of the centred stream:", stream.size((rms_norm(centred, one, 1e-5) - same).abs().max()))
+print("RMSNorm of the stream itself:", stream.size((rms_norm(x, one, 1e-5) - same).abs().max()))
 
 # %% [markdown]
 # ## Attention: a sum over heads
@@ -151,9 +160,20 @@ weights = [[first[name][h] for name in ("W_Q", "b_Q", "W_K", "b_K", "W_V", "b_V"
 heads = [attention_head(n, *weights[h]) for h in range(4)]
 _, cache = model.run_with_cache(tokens)
 gap = (torch.stack([pattern for pattern, _ in heads], dim=1) - cache["blocks.0.attn.hook_pattern"]).abs().max()
-print(f"largest difference: {gap:.3f}")
+print("largest difference:", stream.size(gap))
 
 # %% [markdown]
+# And the bias that changes nothing? Leave each out in turn:
+
+# %%
+for name, place in (("b_Q", 1), ("b_K", 3), ("b_V", 5)):
+    without_it = [0 * w if i == place else w for i, w in enumerate(weights[0])]
+    moved = (attention_head(n, *without_it)[1] - heads[0][1]).abs().max()
+    print(f"z without {name} moves by:", stream.size(moved))
+
+# %% [markdown]
+# $b_K$ adds $q \cdot b_K$ to a query's score with every key alike. A softmax does not see what all scores share.
+#
 # Each head then writes `z_h @ W_O[h]` into the stream, and the writes add. No head sees another's.
 #
 # *`multi_head` · 2 points · difficulty 2 of 5 · importance 5 of 5 · 8 minutes*
@@ -181,8 +201,8 @@ check(multi_head)
 z = torch.stack([z for _, z in heads], dim=2)
 writes, output = multi_head(z, first["W_O"], first["b_O"])
 concatenated = z.flatten(2) @ first["W_O"].flatten(0, 1) + first["b_O"]
-print(f"sum over heads against concatenation: {(output - concatenated).abs().max():.3f}")
-print(f"against the library: {(output - cache['blocks.0.hook_attn_out']).abs().max():.3f}")
+print("sum over heads against concatenation:", stream.size((output - concatenated).abs().max()))
+print("against the library:", stream.size((output - cache["blocks.0.hook_attn_out"]).abs().max()))
 
 # %% [markdown]
 # ## A block adds
@@ -199,7 +219,7 @@ def mlp(x, W_in, b_in, W_out, b_out):
 # %% [markdown]
 # A **pre-norm** block is $x \leftarrow x + \mathrm{attention}(\mathrm{LN}_1(x))$, then
 # $x \leftarrow x + \mathrm{mlp}(\mathrm{LN}_2(x))$. What is added to is the stream itself, never the normed copy.
-# Use your functions. `block` has the names you saw above, and `block["eps"]`.
+# Use your functions. `block` has the names you saw above, and `block["eps"]`. Take the number of heads from the weights.
 #
 # *`transformer_block` · 4 points · difficulty 3 of 5 · importance 5 of 5 · 15 minutes*
 
@@ -252,7 +272,7 @@ with stream.float64():
     gap = (forward(tokens, stream.double(W)) - model64(tokens)).abs().max()
 record("forward_max_abs_diff", gap, tolerance=1e-4, why="float64 rounding; far below in practice", must="< 1e-4")
 logits = model(tokens)
-print(f"the same in float32: {(forward(tokens, W) - logits).abs().max():.3f}")
+print("the same in float32:", stream.size((forward(tokens, W) - logits).abs().max(), 1e-3))
 
 # %% [markdown]
 # So nothing else goes on. Every block only adds, and the last state is a plain sum of what was written:
@@ -260,14 +280,25 @@ print(f"the same in float32: {(forward(tokens, W) - logits).abs().max():.3f}")
 # %%
 names, parts = stream.parts(model, tokens)  # component, batch, pos, d_model
 print(len(names), "writers:", *names[:8], "...")
-print(f"sum of all writes against the last state: {(parts.sum(0) - states[-1]).abs().max():.3f}")
+print("sum of all writes against the last state:", stream.size((parts.sum(0) - states[-1]).abs().max(), 1e-2))
 
 # %% [markdown]
-# **Predict.** Embeddings start small. Does the stream grow with depth, and does it grow faster or slower than the
-# sum of the writes' lengths?
+# **Predict.** Embeddings start small. Does every block make the stream longer? And is the stream at the end about as
+# long as its writes' lengths added up (all point one way), or much shorter (they cancel)?
 
 # %% tags=["nbval-ignore-output", "plot"]
+length = states.norm(dim=-1).mean((1, 2))
+written = dict(zip(names, parts.norm(dim=-1).mean((1, 2)).tolist()))
+against = F.cosine_similarity(states[3] - states[2], states[2], dim=-1).mean()
 show(reading.growth(names, parts, states))
+
+# %% tags=["nbval-ignore-output"]
+say(
+    "Not every block: block 2 takes the length from {a:.0f} to {b:.0f}, for what it writes points against the stream (mean "
+    "cosine {c:.2f}). Block 3 makes it {d:.1f} times longer, and most of that is one write: the L3 MLP's, {e:.0f} long. "
+    "So the stream ends at {f:.0%} of the sum of the lengths: where one write is most of the sum, little can cancel it.",
+    a=length[2], b=length[3], c=against, d=length[4] / length[3], e=written["L3 MLP"], f=length[4] / sum(written.values()),
+)  # fmt: skip
 
 # %% [markdown]
 # ## Read the sum early: the logit lens
@@ -292,14 +323,26 @@ check(logit_lens)
 # %%
 last = W["ln_final_w"], W["ln_final_b"], W["eps"], W["W_U"], W["b_U"]
 lens = logit_lens(states, *last)
-print(f"the last state gives the model's own output: {(lens[-1] - logits.log_softmax(-1)).abs().max():.3f}")
+gap = (lens[-1] - logits.log_softmax(-1)).abs().max()
+print("the last state against the model's own output:", stream.size(gap, 1e-3))
 
 # %% [markdown]
-# **Predict.** Below is one sequence, read at five depths. Where in the picture can the probability of the right next
-# token be high, and from which depth on?
+# **Predict.** Below is one sequence, read at five depths; the dashed line is where copying can begin. Where can the
+# probability of the right next token be high, and from which depth on?
 
 # %% tags=["nbval-ignore-output", "plot"]
+first_choice_right = (lens.argmax(-1)[..., :-1] == tokens[:, 1:]).float()
 show(reading.lens_of_sequence(lens[:, 0], tokens[0], markov.TOKENS, second_copy=block_len + 1))
+
+# %% tags=["nbval-ignore-output"]
+say(
+    "Right of the line, and after the last block only. Over all {n} sequences the first choice is right for {a:.0%} of the "
+    "second copy ({b:.0%} one block earlier) and for {c:.0%} of the first. The misses sit at the first place after the "
+    "line ({d:.0%} right there, {e:.0%} later): one token said again is not yet enough for this model.",
+    n=len(tokens), a=first_choice_right[-1, :, block_len + 1 :].mean(), b=first_choice_right[-2, :, block_len + 1 :].mean(),
+    c=first_choice_right[-1, :, :block_len].mean(), d=first_choice_right[-1, :, block_len + 1].mean(),
+    e=first_choice_right[-1, :, block_len + 2 :].mean(),
+)  # fmt: skip
 
 # %% [markdown]
 # One sequence can mislead. **Predict** the average loss by depth, for the first copy, the second copy, and Markov text
@@ -318,15 +361,25 @@ for name, ids, where in (
     losses[name] = -read.gather(-1, right)[..., where, 0].mean((1, 2))
 
 # %% tags=["nbval-ignore-output", "plot"]
-show(reading.lens_loss(losses, float(markov.entropy_by_position(41)[3:].mean())))
+markov_text, first_copy, copy = losses["Markov text"], losses["first copy"], losses["second copy"]
+entropy = float(markov.entropy_by_position(41)[3:].mean())
+sure = lens[0].exp().max(-1).values.mean()  # probability of the lens's first choice at the embedding
+show(reading.lens_loss(losses, entropy))
 
-# %%
-markov_text, copy = losses["Markov text"], losses["second copy"]
+# %% tags=["nbval-ignore-output"]
 say(
-    "Markov text is drafted early: {a:.1f} nats from the embedding, {b:.1f} after block 0, {c:.1f} at the end. The copied "
-    "token is not: {d:.1f} nats one block before the end, {e:.1f} after it. What the last block needs for it must be in "
-    "the stream already, but not yet as an answer, and the lens reads answers only.",
-    a=float(markov_text[0]), b=float(markov_text[1]), c=float(markov_text[-1]), d=float(copy[-2]), e=float(copy[-1]),
+    "Not every curve falls: through block 2 the copies' losses rise ({a:.1f} → {b:.1f} and {c:.1f} → {d:.1f} nats). At the "
+    "embedding all are far above a blind guess ({blind:.2f}): nobody trained that state to be read, and the lens is sure of "
+    "wrong tokens there (its first choice gets {sure:.0%} on average). The first copy ends at {e:.2f}, no better than blind.",
+    a=first_copy[2], b=first_copy[3], c=copy[2], d=copy[3], e=first_copy[-1], blind=blind, sure=sure,
+)  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+say(
+    "Markov text is drafted early: {a:.1f} nats after block 0, {b:.2f} at the end ({gap:.2f} above the entropy: the model is "
+    "good, not perfect). The copied token comes at once, {c:.1f} → {d:.1f} nats in the last block. It need not have been at "
+    "*this* position before: a head can fetch it from another. Which one did?",
+    a=markov_text[1], b=markov_text[-1], gap=markov_text[-1] - entropy, c=copy[-2], d=copy[-1],
 )  # fmt: skip
 
 # %% [markdown]
@@ -381,28 +434,64 @@ def margin(logits):
 
 
 # %% [markdown]
-# **Predict.** To copy, a head must look back and send on what it finds. Which writers carry the right token: the
-# embedding, early heads, late heads, MLPs?
+# **Predict.** Which writers carry the right token of the second copy: embedding, early heads, late heads, MLPs? Does
+# the longest write carry most?
 
 # %% tags=["nbval-ignore-output", "plot"]
 direct = margin(shares)
+share = dict(zip(names, direct.tolist()))
 show(attribution.shares([*names, "norm and output biases"], direct))
+
+# %% tags=["nbval-ignore-output"]
+say(
+    "Late heads: those of block 3 carry {a:.1f} of {all:.1f} logits, everything before block 3 together only {b:.2f}. The longest "
+    "write, the L3 MLP's, carries {c:.2f}: it is long in directions that do not tell the right token from the mean.",
+    a=sum(share[f"L3H{h}"] for h in range(4)), all=direct.sum(), c=share["L3 MLP"],
+    b=abs(sum(value for name, value in share.items() if not name.startswith("L3"))),
+)  # fmt: skip
 
 # %% [markdown]
 # A share is what a writer says directly to the unembedding. Others also read what it wrote. **Predict**: remove each
-# writer in turn (zero ablation, everything after it runs again). Whose effect is far from its share?
+# writer in turn by zero ablation. Whose effect is far from its share? Do the effects sum to the logits, as shares do?
 
 # %% tags=["nbval-ignore-output", "plot"]
 before = margin(forward(tokens, W))
 effect = torch.stack([before - margin(forward(tokens, stream.without(W, name))) for name in names])
-show(attribution.direct_against_ablation(names, direct[:-1], effect))
+lost = dict(zip(names, effect.tolist()))
+show(attribution.direct_against_ablation(names, direct[:-1], effect, total=float(before)))
+
+# %% [markdown]
+# A head of block 3 is read by two more, the L3 MLP and the last norm. Recompute the norm alone; the rest of the effect
+# comes through the MLP:
+
+
+# %%
+def lost_by_norm(name):
+    """Logits lost when the last norm, and nothing else, sees that a writer is gone."""
+    kept = parts.clone()
+    kept[names.index(name)] = 0
+    return float(before - margin(direct_logit_attribution(kept.flatten(1, 2), *last).unflatten(1, tokens.shape).sum(0)))
+
+
+for name in ("L3H1", "L3H3"):
+    print(f"{name}: share {share[name]:.1f}, lost by the norm {lost_by_norm(name):.1f}, lost in all {lost[name]:.1f}")
+
+# %% tags=["nbval-ignore-output"]
+say(
+    "The effects sum to {sum:.0f} logits, of {all:.1f}: whatever stops the copying costs all of it, so several writers are "
+    "charged with the same logits. L0H0 costs {a:.1f} with a share of {b:.2f}: it writes for other readers. L3H1 has "
+    "{c:.1f} and costs {d:.1f}: the L3 MLP reads it too. L3H3 has {e:.1f} and costs {f:.1f}: without its write the norm "
+    "divides by less, and all other shares grow. A share says who wrote a logit; an ablation, what the model needed.",
+    sum=effect.sum(), all=before, a=lost["L0H0"], b=abs(share["L0H0"]), c=share["L3H1"], d=lost["L3H1"], e=share["L3H3"],
+    f=lost["L3H3"],
+)  # fmt: skip
 
 # %% [markdown]
 # ## Why add: the Jacobian I + J_F
 #
 # Let $y = x + F(x)$. Then $\partial y / \partial x = I + J_F$: a gradient comes through even where $J_F$ is small. Take
 # $F(x) = \mathrm{ReLU}(x W_\text{in} + b_\text{in})\, W_\text{out}$ and write the Jacobian down. Row $i$, column $j$ is
-# $\partial y_i / \partial x_j$, so in row vectors $J = M^\top$ where $dy = dx\, M$.
+# $\partial y_i / \partial x_j$. (Careful: states are rows here, and `skip` can be False.)
 #
 # *`block_jacobian` · 3 points · difficulty 3 of 5 · importance 4 of 5 · 12 minutes*
 
@@ -450,25 +539,33 @@ def last_output(v):
 J = torch.autograd.functional.jacobian(last_output, x[0, -1])
 J_F = J - torch.eye(64)
 spectra = {"with I": torch.linalg.svdvals(J), "without": torch.linalg.svdvals(J_F)}
-print(f"J_F times (1, ..., 1): length {(J_F @ torch.ones(64)).norm():.3f}. The norms take the mean out.")
+print("length of J_F times (1, ..., 1):", stream.size((J_F @ torch.ones(64)).norm()), "(the norms take the mean out)")
 
 # %% [markdown]
 # **Predict.** A singular value says how much of a gradient in one direction comes through. How many of the 64 are near
-# zero, with and without the $I$?
+# zero (below 0.1), with and without the $I$?
 
 # %% tags=["nbval-ignore-output", "plot"]
 show(gradients.singular_values(spectra))
 
+# %% tags=["nbval-ignore-output"]
+say(
+    "{a} without the $I$, {b} with it. What $F$ does not touch, the $I$ passes on unchanged. (Here $F$ was trained beside a "
+    "skip; a block trained without one would be another $F$.)",
+    a=int((spectra["without"] < 0.1).sum()), b=int((spectra["with I"] < 0.1).sum()),
+)  # fmt: skip
+
 # %% [markdown]
-# Now depth. Random stacks of 1 to 32 MLP blocks; the gradient of a random read-out with respect to the *first* block's
-# weights; four kinds: with and without the skip, with and without the norm before each block.
+# Now depth. Random stacks of 1 to 32 MLP blocks. We take the gradient of a read-out (the output's entries summed with
+# random weights) with respect to the *first* block's weights. Four kinds: with and without the skip, with and without
+# the norm before each block.
 #
-# **Predict** all four curves. The notes say that without a skip gradients die. Does the norm change that?
+# **Predict** all four curves. The notes claim that without a skip gradients die with depth. Does the norm change that?
 
 # %% tags=["nbval-ignore-output", "plot"]
-depths = [1, 2, 4, 8, 16, 32]
+depths, seeds = [1, 2, 4, 8, 16, 32], 8
 ratios = {
-    (skip, norm): depth.gradient_ratios(depths, skip, norm, seeds=8) for norm in (True, False) for skip in (True, False)
+    (skip, norm): depth.gradient_ratios(depths, skip, norm, seeds) for norm in (True, False) for skip in (True, False)
 }
 show(gradients.against_depth(depths, ratios))
 
@@ -476,39 +573,49 @@ show(gradients.against_depth(depths, ratios))
 why = "mean over 8 random stacks; float32 rounding grows through 32 blocks"
 record("grad_ratio_skip_32", ratios[True, True][-1], tolerance=0.05, why=why)
 record("grad_ratio_noskip_32", ratios[False, True][-1], tolerance=0.2, why=why)
+
+# %% tags=["nbval-ignore-output"]
 say(
-    "These are the pre-norm stacks. Without norms it is {dead:.0e} without the skip and {wild:.0f} with it.",
-    dead=ratios[False, False][-1], wild=ratios[True, False][-1],
+    "Gradients die only without skip *and* norm ({dead:.0e}): $F$ shrinks them, and nothing rescales. A norm divides by the "
+    "shrunken scale, and so multiplies the gradient back. Then it does not die without a skip; it grows ({a:.1f} at 16 "
+    "blocks, {b:.1f} at 32). A skip without norms explodes ({wild:.0f}). Skip and norm together end at {c:.2f}. So the "
+    "notes' claim needs a condition: no norms.",
+    dead=ratios[False, False][-1], a=ratios[False, True][-2], b=ratios[False, True][-1], c=ratios[True, True][-1],
+    wild=ratios[True, False][-1],
 )  # fmt: skip
 
 # %% [markdown]
-# So the notes' argument needs a condition. Gradients die where $F$ shrinks and nothing rescales. A norm divides by the
-# scale, so it also multiplies the gradient: a pre-norm stack without skips keeps the gradient's *length*. What it
-# loses is something else. **Predict**: through how many of the 64 directions can the input still move the output?
+# A length says nothing about directions. The **participation ratio** of singular values $s_i$,
+# $(\sum s_i^2)^2 / \sum s_i^4$, says how evenly they share: 64 when all are alike, 1 when one has everything.
+# **Predict** it for $\partial\,$output$/\partial\,$input of the pre-norm stacks, with and without the skip.
 
 # %% tags=["nbval-ignore-output", "plot"]
-ranks = {skip: [sum(depth.jacobian_rank(d, skip, s) for s in range(2)) / 2 for d in depths] for skip in (True, False)}
-show(gradients.rank_against_depth(depths, ranks))
+runs = {skip: [[depth.spectrum(d, skip, s) for s in range(seeds)] for d in depths] for skip in (True, False)}
+even = {skip: [sum(map(depth.participation_ratio, stacks)) / seeds for stacks in runs[skip]] for skip in runs}
+alive = {skip: sum(int((s > s[0] / 10).sum()) for s in runs[skip][-1]) / seeds for skip in runs}
+show(gradients.evenness_against_depth(depths, even, 64, seeds))
 
-# %%
-say("After 32 blocks {a:.1f} of 64 directions are left without the skip, {b:.1f} with it.", a=ranks[False][-1], b=ranks[True][-1])
-
-# %% [markdown]
-# The norm keeps the scale; the skip keeps the information.
+# %% tags=["nbval-ignore-output"]
+say(
+    "Both fall, from {a:.0f} and {b:.0f} of 64 after one block to {c:.1f} and {d:.1f} after 32: the skip slows the "
+    "narrowing and does not stop it. A low ratio is not a loss of the rest: after 32 blocks {e:.0f} of 64 singular values "
+    "are above a tenth of the largest with the skip, {f:.0f} without.",
+    a=even[True][0], b=even[False][0], c=even[True][-1], d=even[False][-1], e=alive[True], f=alive[False],
+)  # fmt: skip
 
 # %% [markdown]
 # ## The basis of the stream is free
 #
-# Readers and writers are matrices. Turn every state by a rotation, $x \to xR$: writers $W \to WR$, readers
-# $W \to R^{-1}W$, and the turns cancel. But a norm stands before each reader. Does LayerNorm survive a rotation?
+# Readers and writers are matrices. Turn every state by a rotation, $x \to xR$, and turn the matrices to match: no
+# reader need notice. But a norm stands before each reader. Does it come out the same, turned?
 
 # %%
 R = stream.rotation(64, seed)
 x, Q = states[2], R.float()
 turned = layer_norm(x @ Q, first["ln1_w"], first["ln1_b"], 1e-5) @ Q.T
 kept = layer_norm(x, first["ln1_w"], first["ln1_b"], 1e-5)
-print(f"LayerNorm: {(turned - kept).abs().max():.2f}")
-print(f"RMSNorm without gain: {(rms_norm(x @ Q, one, 1e-5) @ Q.T - rms_norm(x, one, 1e-5)).abs().max():.2f}")
+print("LayerNorm is off by:", stream.size((turned - kept).abs().max()))
+print("RMSNorm without gain:", stream.size((rms_norm(x @ Q, one, 1e-5) @ Q.T - rms_norm(x, one, 1e-5)).abs().max()))
 
 # %% [markdown]
 # Gain, bias and mean belong to coordinates; the length does not. But all three are linear, so they can move into
@@ -545,11 +652,12 @@ check(fold_layer_norm)
 with stream.float64():
     folded = stream.folded(stream.double(W), fold_layer_norm)
 plain = stream.folded_forward(tokens, folded)
-print(f"folded model against the library: {(plain - logits).abs().max():.3f}")
+print("folded model against the library:", stream.size((plain - logits).abs().max(), 1e-3))
 
 # %% [markdown]
-# Now turn a block. The writers are `W_O`, `b_O`, `W_out`, `b_out`; the readers `W_Q`, `W_K`, `W_V`, `W_in`. Everything
-# else stays.
+# Now turn a block. The stream is $xR$ instead of $x$. What must each writer become, to write in the new basis, and each
+# reader, to read what it read before? The writers are `W_O`, `b_O`, `W_out`, `b_out`; the readers `W_Q`, `W_K`, `W_V`,
+# `W_in`. Everything else stays.
 #
 # *`rotate_stream` · 3 points · difficulty 2 of 5 · importance 4 of 5 · 10 minutes*
 
@@ -582,19 +690,19 @@ record(
 )
 
 # %% [markdown]
-# Every weight changed, every logit stayed. So "dimension 47 of the stream encodes plurals" names a direction by a
+# Every reader and writer of the stream changed, every logit stayed. So "dimension 47 of the stream encodes plurals" names a direction by a
 # coordinate that training was free to choose. What is left of dimension 47 in the new basis?
 
 # %%
 old, new = x.flatten(0, 1), (x @ Q).flatten(0, 1)
 both = torch.stack([old[:, 47], new[:, 47]])
 print(f"correlation of dimension 47 with itself after the turn: {torch.corrcoef(both)[0, 1]:.2f}")
-print(f"lengths before and after: {(old.norm(dim=1) - new.norm(dim=1)).abs().max():.3f} apart")
+print("lengths differ by:", stream.size((old.norm(dim=1) - new.norm(dim=1)).abs().max()))
 
 # %% [markdown]
-# The notes print $W \to WR$ for writers and $W \to WR^{-1}$ for readers. These belong to different conventions: with
-# row vectors a reader $W$ has $d_\text{model}$ rows and becomes $R^{-1}W$; with column vectors readers become
-# $WR^{-1}$, but then writers become $RW$. Mixed, the shapes do not even fit:
+# The notes claim $W \to WR$ for writers and $W \to WR^{-1}$ for readers. These belong to different conventions. With
+# row vectors a reader has $d_\text{model}$ rows and becomes $R^{-1}W$. With column vectors readers become $WR^{-1}$,
+# but then writers become $RW$. Mixed, the shapes do not even fit:
 
 # %%
 try:
@@ -608,6 +716,9 @@ except RuntimeError as error:
 # Inside the MLP stands GELU, one number at a time. Turn the *neurons* instead, $W_\text{in} \to W_\text{in}R$,
 # $W_\text{out} \to R^{-1}W_\text{out}$. Two controls: a permutation of the neurons, and the same turn in a model
 # whose GELU is replaced by a straight line.
+#
+# **Predict** the order of magnitude of the largest change of a logit: stream rotated, neurons permuted, neurons
+# rotated without GELU, neurons rotated.
 
 # %%
 turn, shuffle = stream.rotation(256, seed), torch.eye(256, dtype=torch.float64)[torch.randperm(256)]
@@ -632,16 +743,20 @@ record(
     must="> 0.1",
 )
 
-# %% [markdown]
-# **Predict** the order of magnitude of the other three.
-
 # %% tags=["nbval-ignore-output", "plot"]
 show(basis.logit_changes(changes))
 
+# %% tags=["nbval-ignore-output"]
+say(
+    "Three are float64 rounding (at most {a:.0e}); the fourth is {neuron_rotation_max_abs_diff:.0f} logits. It takes both, "
+    "a turn and a GELU: without GELU the turn cancels, and GELU does not mind the neurons' order.",
+    a=max(value for name, value in changes.items() if name != "neurons rotated"),
+)  # fmt: skip
+
 # %% [markdown]
 # A basis is **privileged** when the computation treats its axes apart from other directions. Neurons are, up to their
-# order. Two dimensions show why. Let $x' = (x + y)/\sqrt2$, $y' = (x - y)/\sqrt2$. What does ReLU, which acts on $x$ and
-# $y$, do to $x'$ and $y'$?
+# order. Two dimensions show why. Let $x' = (x + y)/\sqrt2$, $y' = (x - y)/\sqrt2$. The $\sqrt2$ keeps lengths, and makes
+# the same formula lead back. What does ReLU, which acts on $x$ and $y$, do to $x'$ and $y'$?
 #
 # *`relu_in_rotated_basis` · 2 points · difficulty 2 of 5 · importance 3 of 5 · 8 minutes*
 
@@ -660,16 +775,16 @@ def relu_in_rotated_basis(x_new, y_new):
 check(relu_in_rotated_basis)
 
 # %% [markdown]
-# In numbers, beside the notes' formula
-# $\frac12\left[\max(x'+y',0) + \max(x'-y',0),\ \max(x'+y',0) - \max(x'-y',0)\right]$. It is right: each of the two
-# changes of basis gives a $1/\sqrt2$. The first two points have the same $x'$.
+# In numbers, beside what the notes claim:
+# $\frac12\left[\max(x'+y',0) + \max(x'-y',0),\ \max(x'+y',0) - \max(x'-y',0)\right]$. It is right: the $\frac12$ is
+# a $1/\sqrt2$ from each change of basis. The first two points have the same $x'$.
 
 # %%
 x_new, y_new = torch.tensor([1.0, 1.0, -1.0]), torch.tensor([0.0, 3.0, 3.0])
 ours = torch.stack(relu_in_rotated_basis(x_new, y_new))
 a, b = (x_new + y_new).clamp(min=0), (x_new - y_new).clamp(min=0)
 theirs = torch.stack([a + b, a - b]) / 2
-print("x', y' before", torch.stack([x_new, y_new]), "after", ours, "seed's formula", theirs, sep="\n")
+print("x', y' before", torch.stack([x_new, y_new]), "after", ours, "the notes' formula", theirs, sep="\n")
 
 # %% [markdown]
 # **Predict.** Hold one coordinate of the input still and move the other. Does the *first* coordinate of the output
@@ -677,6 +792,14 @@ print("x', y' before", torch.stack([x_new, y_new]), "after", ours, "seed's formu
 
 # %% tags=["nbval-ignore-output", "plot"]
 show(basis.interference(relu_in_rotated_basis))
+far = relu_in_rotated_basis(torch.ones(2), torch.tensor([3.0, 30.0]))[0]
+
+# %% tags=["nbval-ignore-output"]
+say(
+    "In its own basis ReLU never mixes. In the turned one it does, and without bound: at $x' = 1$ the first output is {a:.1f} "
+    "for $y' = 3$ and {b:.1f} for $y' = 30$. Where $|y'| < |x'|$ it does not: there ReLU passes both, or neither.",
+    a=far[0], b=far[1],
+)  # fmt: skip
 
 # %% [markdown]
 # ### In your own words
@@ -704,7 +827,8 @@ show(basis.interference(relu_in_rotated_basis))
 #   model on inputs it never saw. Neither alone is "what the head does".
 # - That no basis *must* matter does not mean that none *does*: Adam works coordinate by coordinate, low precision
 #   rounds coordinates, and real streams do have outlier dimensions.
-# - The depth experiment has random weights and no training. Long gradients are not the same as useful ones.
+# - The depth experiments have random weights and no training. Long gradients are not the same as useful ones, and an
+#   uneven Jacobian is not a lost one: nothing here shows that a stack with skips learns better.
 #
 # ## Sources
 #
@@ -723,5 +847,7 @@ show(basis.interference(relu_in_rotated_basis))
 #
 # - One stream; heads and MLPs read it through a norm and add to it. A head's write is `z_h @ W_O[h]`.
 # - A sum can be cut by depth (logit lens) or by writer (direct logit attribution); both are exact, both are partial.
-# - The skip makes the Jacobian $I + J_F$: doing nothing is easy, and directions survive depth. The norm keeps the scale.
+# - A share says who wrote a logit, an ablation what the model needed. They need not agree.
+# - The skip makes the Jacobian $I + J_F$: doing nothing is easy. In random stacks gradients keep their length with skip
+#   *and* norm; with depth the Jacobian grows uneven, more slowly with the skip.
 # - Fold the norms and the stream has no axes of its own; neurons have.

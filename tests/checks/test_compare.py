@@ -64,6 +64,17 @@ def test_finite_where_infinite_was_expected_is_wrong():
     assert difference(torch.tensor([1.0, 0.0]), torch.tensor([1.0, -float("inf")])) is not None
 
 
+def test_entries_of_a_tuple_have_names():
+    judge = expect(lambda x: (x, x), names=("W'", "b'"), axes={"b'": "head n"})
+    assert judge({"x": X}, (X, X)) is None
+    assert judge({"x": X}, (X, -X)).startswith("b': the sign")
+    message = judge({"x": X}, (X, X + torch.eye(3, 4)))
+    assert message.startswith("b': 3 of 12 entries") and "(head n)" in message
+    assert judge({"x": X}, (X,)) == "expected 2 values (W', b'); got 1"
+    assert "(W', b'); got a tensor" in judge({"x": X}, X)
+    assert difference((X, -X), (X, X)).startswith("value 1: ")
+
+
 def test_a_mistake_that_makes_no_difference_explains_nothing():
     judge = expect(lambda x: x, mistakes=(Mistake("never said", lambda x: x), Mistake("said", lambda x: x + 1)))
     assert judge({"x": X}, X + 1) == "said"

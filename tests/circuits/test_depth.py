@@ -43,6 +43,23 @@ def test_gradients_vanish_only_without_skip_and_norm():
     assert 0.5 < ratio[True, True] < 2 and 0.3 < ratio[False, True] < 10
 
 
-def test_the_skip_keeps_directions():
-    assert depth.jacobian_rank(16, True, 0) > 3 * depth.jacobian_rank(16, False, 0)
-    assert 1 <= depth.jacobian_rank(1, False, 0) <= depth.WIDTH
+def test_participation_ratio_between_one_and_all():
+    assert depth.participation_ratio(torch.tensor([3.0, 0.0, 0.0])) == pytest.approx(1.0)
+    assert depth.participation_ratio(torch.full((7,), 0.2)) == pytest.approx(7.0)
+    assert depth.participation_ratio(torch.tensor([2.0, 2.0, 0.0])) == pytest.approx(2.0)
+    assert depth.participation_ratio(torch.tensor([1.0] + [0.1] * 63)) < 3  # no direction is lost here
+
+
+def test_spectrum_without_norms_of_a_linear_stack_is_that_of_the_product(monkeypatch):
+    monkeypatch.setattr(depth.F, "gelu", lambda x: x)
+    monkeypatch.setattr(depth.F, "layer_norm", lambda x, size: x)
+    product = torch.eye(depth.WIDTH, dtype=torch.float64)
+    for W_in, W_out in depth.stack(3, seed=2):
+        product = product @ (torch.eye(depth.WIDTH) + W_in @ W_out).double()
+    torch.testing.assert_close(depth.spectrum(3, True, 2), torch.linalg.svdvals(product), rtol=1e-4, atol=1e-5)
+
+
+def test_the_skip_slows_the_narrowing():
+    ratio = {skip: depth.participation_ratio(depth.spectrum(16, skip, 0)) for skip in (True, False)}
+    assert ratio[True] > 3 * ratio[False]
+    assert ratio[True] < depth.participation_ratio(depth.spectrum(1, True, 0)) / 2  # and does not stop it

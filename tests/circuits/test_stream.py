@@ -65,6 +65,11 @@ def test_parts_sum_to_the_last_state(bridge, tokens):
     torch.testing.assert_close(parts[:2].sum(0), states[0], rtol=1e-4, atol=1e-5)
 
 
+def test_size_hides_the_digits_of_rounding_alone():
+    assert stream.size(torch.tensor(3e-6)) == "below 0.0001" and stream.size(3e-6, 1e-5) == "below 1e-05"
+    assert stream.size(0.142) == "0.14" and stream.size(float("nan")) == "nan"
+
+
 def test_kinds():
     kinds = [stream.kind(name) for name in ("embedding", "position", "L0H2", "L11 bias", "L3 MLP")]
     assert kinds == ["embedding", "position", "head", "bias", "MLP"]

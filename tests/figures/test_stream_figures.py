@@ -24,7 +24,7 @@ def test_growth_adds_writes_by_depth():
     parts[:, :, :, 0] = torch.arange(1.0, len(NAMES) + 1)[:, None, None]  # all the same way: lengths add
     states = torch.stack([parts[:2].sum(0), parts[:5].sum(0), parts.sum(0)])
     data = labelled(reading.growth(NAMES, parts, states)).data
-    assert data["stream"].tolist() == data["writes added up"].tolist() == [3.0, 15.0, 36.0]
+    assert data["stream"].tolist() == data["sum of the writes' lengths"].tolist() == [3.0, 15.0, 36.0]
 
 
 def test_growth_tells_cancelling_writes():
@@ -32,18 +32,24 @@ def test_growth_tells_cancelling_writes():
     parts[0, ..., 0], parts[7, ..., 0] = 2.0, -1.0
     states = torch.stack([parts[:2].sum(0), parts[:5].sum(0), parts.sum(0)])
     figure = reading.growth(NAMES, parts, states)
-    assert "0.5-fold" in figure.title and "33%" in figure.title
+    assert "0.5-fold" in figure.title and "33%" in figure.title and figure.title.endswith("shorter after block 1")
 
 
 def test_lens_of_sequence():
     tokens, vocabulary = torch.tensor([0, 2, 1, 2, 1]), ["<bos>", "ba", "be"]
-    log_probs = torch.full((2, 5, 3), math.log(0.1))
+    log_probs = torch.full((2, 5, 3), math.log(1 / 3))
     log_probs[1, :4] = torch.eye(3)[tokens[1:]].mul(0.7).add(0.1).log()
     figure = labelled(reading.lens_of_sequence(log_probs, tokens, vocabulary, second_copy=2))
     assert "0% right from the embedding, 100% after the last block" in figure.title
     last = figure.data[figure.data["state"] == "after block 0"]
     assert last["first choice"].tolist() == last["right next token"].tolist() == ["be", "ba", "be", "ba"]
     assert last["probability of the right one"].tolist() == pytest.approx([0.8] * 4)
+
+
+def test_lens_of_sequence_refuses_what_is_not_a_distribution():
+    tokens, halves = torch.tensor([0, 2, 1, 2, 1]), torch.full((2, 5, 3), 0.5).log()
+    with pytest.raises(ValueError, match=r"sum to 1\.5, not 1"):
+        reading.lens_of_sequence(halves, tokens, ["a", "b", "c"], second_copy=2)
 
 
 def test_lens_loss_names_the_text_that_gains_most():
@@ -61,9 +67,10 @@ def test_shares_kinds_and_total():
 
 def test_direct_against_ablation_counts_the_quiet_but_needed():
     direct, effect = torch.zeros(8), torch.zeros(8)
-    effect[2], effect[5], direct[5] = 9.0, 9.0, 8.0
-    figure = labelled(attribution.direct_against_ablation(NAMES, direct, effect))
-    assert figure.title.startswith("1 of 8 writers") and "L0H0 (9.0 lost)" in figure.alt
+    effect[2], effect[3], effect[5], direct[5] = 9.0, 6.0, 9.0, 8.0
+    figure = labelled(attribution.direct_against_ablation(NAMES, direct, effect, total=9.2))
+    assert figure.title.startswith("2 of 8 writers") and "1 of them over 95% of all 9.2" in figure.title
+    assert "L0H0 (9.0 lost), L0 bias (6.0 lost)" in figure.alt
 
 
 def test_singular_values_are_counted():
@@ -77,8 +84,9 @@ def test_depth_figures():
     ratios = {key: [1.0, end] for key, end in ends.items()}
     figure = labelled(gradients.against_depth([1, 32], ratios))
     assert "1e-06 (no skip, no norm)" in figure.title and "1.10 (skip, norm)" in figure.title
-    figure = labelled(gradients.rank_against_depth([1, 32], {True: [40.0, 11.0], False: [20.0, 1.5]}))
-    assert "11.0 (skip, norm), 1.5 (no skip, norm)" in figure.title
+    evenness = {True: [40.0, 11.0], False: [20.0, 1.5]}
+    figure = labelled(gradients.evenness_against_depth([1, 32], evenness, width=64, seeds=8))
+    assert "40.0 → 11.0 (skip, norm), 20.0 → 1.5 (no skip, norm)" in figure.title and "of 64" in figure.alt
 
 
 def test_logit_changes_says_which():

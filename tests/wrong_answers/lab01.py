@@ -21,6 +21,21 @@ def unbiased_variance(x, w, b, eps):
     return (x - x.mean(dim=-1, keepdim=True)) / torch.sqrt(x.var(dim=-1, keepdim=True) + eps) * w + b
 
 
+@norm.wrong(says="two things")
+def std_plus_eps(x, w, b, eps):
+    return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + eps) * w + b
+
+
+@norm.wrong(says="without a dim")
+def mean_without_a_dim(x, w, b, eps):
+    return (x - x.mean()) / (x.var(-1, keepdim=True, correction=0) + eps).sqrt() * w + b
+
+
+@norm.wrong(says="variance runs over everything")
+def variance_without_a_dim(x, w, b, eps):
+    return (x - x.mean(-1, keepdim=True)) / (x.var(correction=0) + eps).sqrt() * w + b
+
+
 @norm.wrong(says="gain w is missing")
 def forgets_the_gain(x, w, b, eps):
     return F.layer_norm(x, x.shape[-1:], None, None, eps) + b
@@ -308,6 +323,20 @@ def adds_to_the_normed_stream(x, W):
     return x + _mlp(x, W)
 
 
+@block.wrong(says="as ln1 left it")
+def overwrites_x_with_ln1(x, W):
+    x = _norm(x, W, "ln1")
+    x = x + _attention(x, W)
+    return x + _mlp(_norm(x, W, "ln2"), W)
+
+
+@block.wrong(says="as ln2 left it")
+def overwrites_x_with_ln2(x, W):
+    x = x + _attention(_norm(x, W, "ln1"), W)
+    x = _norm(x, W, "ln2")
+    return x + _mlp(x, W)
+
+
 @block.wrong(says="MLP's skip is missing")
 def forgets_the_second_skip(x, W):
     x = x + _attention(_norm(x, W, "ln1"), W)
@@ -565,7 +594,22 @@ def dla_without_gain(parts, w, b, eps, W_U, b_U):
     return _dla(parts, torch.ones_like(w), b, eps, W_U, b_U)
 
 
-@dla.wrong(says="expected (7, 5, 9)")
+@dla.wrong(says="count once for each writer")
+def biases_in_every_row(parts, w, b, eps, W_U, b_U):
+    return _dla(parts, w, b, eps, W_U, b_U)[:-1] + b @ W_U + b_U
+
+
+@dla.wrong(says="norm's bias b is in every row")
+def norm_bias_in_every_row(parts, w, b, eps, W_U, b_U):
+    return _dla(parts, w, b, eps, W_U, b_U)[:-1] + b @ W_U
+
+
+@dla.wrong(says="b_U is in every row")
+def output_bias_in_every_row(parts, w, b, eps, W_U, b_U):
+    return _dla(parts, w, b, eps, W_U, b_U)[:-1] + b_U
+
+
+@dla.wrong(says="biases' row is missing")
 def dla_without_bias_row(*args):
     return _dla(*args)[:-1]
 
@@ -626,6 +670,32 @@ def jacobian_transposed(x, W_in, b_in, W_out, skip):
 @jacobian.wrong(says="neurons that are off")
 def jacobian_without_gate(x, W_in, b_in, W_out, skip):
     return skip * torch.eye(len(x)) + (W_in @ W_out).T
+
+
+@jacobian.wrong(says="missing (neurons that are off pass nothing), and the result is transposed")
+def no_gate_and_transposed(x, W_in, b_in, W_out, skip):
+    M = W_in @ W_out
+    return M + torch.eye(len(x)) if skip else M
+
+
+@jacobian.wrong(says="derivative and the identity are missing")
+def no_gate_and_no_identity(x, W_in, b_in, W_out, skip):
+    return (W_in @ W_out).T
+
+
+@jacobian.wrong(says="there without a skip")
+def no_gate_and_always_the_identity(x, W_in, b_in, W_out, skip):
+    return (W_in @ W_out).T + torch.eye(len(x))
+
+
+@jacobian.wrong(says="neurons' values (ReLU's derivative is 1 or 0), and")
+def values_for_gate_and_transposed(x, W_in, b_in, W_out, skip):
+    return skip * torch.eye(len(x)) + (W_in * (x @ W_in + b_in).relu()) @ W_out
+
+
+@jacobian.wrong(says="identity is missing, and the result is transposed")
+def no_identity_and_transposed(x, W_in, b_in, W_out, skip):
+    return (W_in * (x @ W_in + b_in > 0)) @ W_out
 
 
 @jacobian.wrong(says="neurons' values")
@@ -701,13 +771,38 @@ def fold_bias_through_the_gained(gain, bias, W, b):
     return gained - gained.mean(-2, keepdim=True), b + bias @ gained
 
 
+@fold.wrong(says="through the old W")
+def fold_bias_through_the_new_W(gain, bias, W, b):
+    gained = gain[:, None] * W
+    new = gained - gained.mean(-2, keepdim=True)
+    return new, b + bias @ new
+
+
+@fold.wrong(says="mean(0) runs over heads")
+def fold_mean_over_dimension_0(gain, bias, W, b):
+    gained = gain[:, None] * W
+    return gained - gained.mean(0), b + bias @ W
+
+
+@fold.wrong(says="W': ")
+def fold_divides_by_the_gain(gain, bias, W, b):  # not listed in the judge; the message names the entry
+    gained = W / gain[:, None]
+    return gained - gained.mean(-2, keepdim=True), b + bias @ W
+
+
+@fold.wrong(says="(W', b')")
+def fold_returns_W_alone(gain, bias, W, b):
+    gained = gain[:, None] * W
+    return gained - gained.mean(-2, keepdim=True)
+
+
 @fold.wrong(says="RuntimeError")
 def fold_gain_on_columns(gain, bias, W, b):
     gained = gain * W
     return gained - gained.mean(-2, keepdim=True), b + bias @ W
 
 
-@fold.wrong(says="entries are wrong")
+@fold.wrong(says="b': ")
 def fold_centred_bias(gain, bias, W, b):  # not listed in the judge
     gained = gain[:, None] * W
     return gained - gained.mean(-2, keepdim=True), b + (bias - bias.mean()) @ W
@@ -758,7 +853,7 @@ def writers_only(block, R):
 
 
 @rotate.wrong(says="RuntimeError")
-def the_seeds_mixed_conventions(block, R):
+def the_notes_mixed_conventions(block, R):
     return block | {name: block[name] @ torch.linalg.inv(R) for name in ("W_Q", "W_K", "W_V", "W_in")}
 
 
@@ -830,7 +925,7 @@ def leaves_the_negative(x_new, y_new):  # not listed in the judge
 
 
 @relu.right
-def by_the_seeds_formula(x_new, y_new):
+def by_the_notes_formula(x_new, y_new):
     a, b = torch.clamp(x_new + y_new, min=0), torch.clamp(x_new - y_new, min=0)
     return (a + b) / 2, (a - b) / 2
 
