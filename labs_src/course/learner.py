@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from labs_src.checks.contract import UNWRITTEN
 from labs_src.course import quick  # noqa: F401  (first: it makes the imports below fast)
 from labs_src.course.catalogue import Lab, select
 from labs_src.course.cells import notebook_text, read_source, write_atomically
@@ -15,7 +16,7 @@ from labs_src.course.errors import Problem
 from labs_src.course.folders import Folders, shown
 
 MARKER = ".labs-work"
-STUB = "raise NotImplementedError('write this, then run the next cell')"
+STUB = f"raise NotImplementedError({UNWRITTEN!r})"
 FORBIDDEN = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN TESTS")
 VERSION = b"1"
 """Part of every copy's fingerprint; a change here offers new copies."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from labs_src.checks.compare import Mistake, expect, normal
-from labs_src.checks.contract import Exercise, Part, copied, identical, judge, probe, run
+from labs_src.checks.contract import UNWRITTEN, Exercise, Part, copied, identical, judge, probe, run
 
 
 def _exercise(*parts: Part) -> Exercise:
@@ -40,7 +40,7 @@ def test_argument_names_do_not_matter():
 
 def test_stub_is_unwritten_and_earns_nothing():
     def double(x):
-        raise NotImplementedError("write this")
+        raise NotImplementedError(UNWRITTEN)
 
     verdict = run(_exercise(ZERO), {"double": double})
     assert verdict.unwritten and verdict.points == 0 and "not written yet" in verdict.lines()[0]
@@ -48,13 +48,18 @@ def test_stub_is_unwritten_and_earns_nothing():
 
 def test_a_stub_that_the_function_calls_is_named():
     def helper(x):
-        raise NotImplementedError("write this")
+        raise NotImplementedError(UNWRITTEN)
 
     def double(x):
         return helper(x) * 2
 
     verdict = run(_exercise(ZERO), {"double": double})
     assert not verdict.unwritten and "it calls helper, which is not written yet" in "\n".join(verdict.lines())
+
+
+def test_an_operation_that_torch_lacks_is_no_stub():
+    verdict = run(_exercise(DOUBLE), {"double": lambda x: (x > 0).T @ (x > 0)})
+    assert not verdict.unwritten and "NotImplementedError" in "\n".join(verdict.lines())
 
 
 def test_missing_function_is_said():
