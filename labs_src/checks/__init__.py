@@ -42,5 +42,6 @@ def find(name: str) -> Exercise:
     near = difflib.get_close_matches(name, everything, n=1, cutoff=0.5)
     meant = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"No exercise is called {name!r}.{meant} Exercises are found by the name of the function: keep the one in the stub."
+        f"No exercise is called {name!r}.{meant} "
+        "Exercises are found by the name of the function: keep the one in the stub."
     )

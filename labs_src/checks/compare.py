@@ -1,7 +1,7 @@
 """Judging values: is it right, and if not, which mistake is it?
 
-`expect(oracle, ...)` makes a part's judge. The oracle is written apart from the solution (a loop, a closed form, finite
-differences, another library). When a value is wrong the judge looks for a name for the mistake, from the most particular
+`expect(oracle, ...)` makes a part's judge. The oracle is written apart from the solution (a loop, a closed form,
+finite differences, another library). When a value is wrong the judge looks for a name for the mistake, from the most particular
 to the most general: the mistakes listed for this part, the right numbers in another arrangement, a constant factor, and
 last the place where the difference is largest.
 """
@@ -98,9 +98,13 @@ def difference(
         keys = names or [f"value {i}" for i in range(len(expected))]
         pairs = list(zip(value, expected, keys, strict=True))
     else:
-        return _leaf_difference(value, expected, axes if isinstance(axes, str) else axes.get(name, ""), rtol, atol, label)
+        return _leaf_difference(
+            value, expected, axes if isinstance(axes, str) else axes.get(name, ""), rtol, atol, label
+        )
     for item, wanted, key in pairs:
-        message = difference(item, wanted, axes=axes if isinstance(axes, Mapping) else "", rtol=rtol, atol=atol, name=key)
+        message = difference(
+            item, wanted, axes=axes if isinstance(axes, Mapping) else "", rtol=rtol, atol=atol, name=key
+        )
         if message is not None:
             return label + message
     return None
@@ -153,7 +157,11 @@ def _close(got: torch.Tensor, wanted: torch.Tensor, rtol: float, atol: float) ->
 def _shape_message(got, wanted, axes, rtol, atol) -> str:
     names = f" ({axes})" if axes else ""
     text = f"the shape is {tuple(got.shape)}, expected {tuple(wanted.shape)}{names}"
-    if got.dim() == wanted.dim() == 2 and got.T.shape == wanted.shape and _close(got.T.double(), wanted.double(), rtol, atol):
+    if (
+        got.dim() == wanted.dim() == 2
+        and got.T.shape == wanted.shape
+        and _close(got.T.double(), wanted.double(), rtol, atol)
+    ):
         return text + "; the numbers are right, but transposed"
     if got.numel() == wanted.numel() and _close(got.double().reshape(wanted.shape), wanted.double(), rtol, atol):
         return text + "; the numbers are right, only the shape is not"

@@ -33,8 +33,8 @@ class Part:
     Attributes:
         name: What is right when this part passes, in the learner's words ("the last row of a padded batch").
         points: What it is worth.
-        inputs: `rng -> dict`; tensors, numbers, strings, and lists or dicts of them. The learner's function gets the values
-            in this order, so a renamed argument does no harm.
+        inputs: `rng -> dict`; tensors, numbers, strings, and lists or dicts of them. The learner's function gets the
+            values in this order, so a renamed argument does no harm.
         judge: `(inputs, value) -> message or None`, usually made by `labs_src.checks.compare.expect`.
         probe: How the function is called; by default once, with the values of `inputs`.
     """
@@ -195,7 +195,11 @@ def _describe(error: Exception, fn: Callable) -> str:
     where = ""
     for frame in traceback.extract_tb(error.__traceback__):
         if code is not None and frame.filename == code.co_filename:
-            where = f" at line {frame.lineno - code.co_firstlineno + 1} of the function ({frame.line})" if frame.line else ""
+            where = (
+                f" at line {frame.lineno - code.co_firstlineno + 1} of the function ({frame.line})"
+                if frame.line
+                else ""
+            )
     text = " ".join(str(error).split())
     return f"it raises {type(error).__name__}: {text[:300]}{where}"
 

@@ -19,7 +19,9 @@ def _inputs(rng) -> dict:
     return {"x": normal(rng, 3, 4)}
 
 
-DOUBLE = Part("twice the tensor", 2, _inputs, expect(lambda x: x * 2, mistakes=(Mistake("that is the square", lambda x: x**2),)))
+DOUBLE = Part(
+    "twice the tensor", 2, _inputs, expect(lambda x: x * 2, mistakes=(Mistake("that is the square", lambda x: x**2),))
+)
 ZERO = Part("zero stays zero", 1, lambda rng: {"x": torch.zeros(2, 3)}, expect(lambda x: x))
 
 
@@ -131,7 +133,9 @@ def test_identical_tells_types_apart():
     assert not identical(1, True) and not identical(torch.ones(2), torch.ones(2, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("value", [torch.empty(3, 4, device="meta"), torch.nn.Linear(2, 2), iter([1]), {1: 2}, [[1, 2], [3]]])
+@pytest.mark.parametrize(
+    "value", [torch.empty(3, 4, device="meta"), torch.nn.Linear(2, 2), iter([1]), {1: 2}, [[1, 2], [3]]]
+)
 def test_strange_values_are_wrong_and_stop_nothing(value):
     verdict = run(_exercise(DOUBLE), {"double": lambda x: value})
     assert not verdict.passed and verdict.criteria[0].message

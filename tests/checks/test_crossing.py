@@ -11,7 +11,9 @@ from labs_src.checks.contract import identical
 from labs_src.checks.crossing import pack, unpack
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
-trees = st.recursive(leaves, lambda t: st.lists(t, max_size=3) | st.dictionaries(st.text(max_size=5), t, max_size=3), max_leaves=8)
+trees = st.recursive(
+    leaves, lambda t: st.lists(t, max_size=3) | st.dictionaries(st.text(max_size=5), t, max_size=3), max_leaves=8
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -27,7 +29,7 @@ def test_tensors_come_back_with_type_and_shape():
 
 
 def test_what_cannot_be_judged_is_named():
-    with pytest.raises(TypeError, match="result.model is a Linear"):
+    with pytest.raises(TypeError, match=r"result\.model is a Linear"):
         pack({"result": {"model": torch.nn.Linear(2, 2)}})
 
 
