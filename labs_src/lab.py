@@ -74,10 +74,11 @@ def record(
     Args:
         name: As in the list of the lab's records.
         value: A number, or a tensor with one element.
-        tolerance: How far it may move from the expected value; None for a number that is reported and never compared, such as
-            a time.
+        tolerance: How far it may move from the expected value; None for a number that is reported and never compared,
+            such as a time.
         why: The reason for the tolerance.
-        must: What has to hold, where something has to: "> 0.8", ">= 0.95", "< 0.1", "<= 5" or "= 2" (within the tolerance).
+        must: What has to hold, where something has to: "> 0.8", ">= 0.95", "< 0.1", "<= 5" or "= 2" (within the
+            tolerance).
         unit: Such as "s" or "nats".
 
     Raises:

@@ -1,9 +1,9 @@
 """Judging values: is it right, and if not, which mistake is it?
 
 `expect(oracle, ...)` makes a part's judge. The oracle is written apart from the solution (a loop, a closed form,
-finite differences, another library). When a value is wrong the judge looks for a name for the mistake, from the most particular
-to the most general: the mistakes listed for this part, the right numbers in another arrangement, a constant factor, and
-last the place where the difference is largest.
+finite differences, another library). When a value is wrong the judge looks for a name for the mistake, from the most
+particular to the most general: the mistakes listed for this part, the right numbers in another arrangement, a constant
+factor, and last the place where the difference is largest.
 """
 
 from __future__ import annotations

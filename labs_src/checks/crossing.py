@@ -64,7 +64,8 @@ def _flatten(value: Any, path: str, tensors: dict[str, Any]) -> Any:
         items = [_flatten(item, f"{path}.{i}", tensors) for i, item in enumerate(value)]
         return {"tuple" if isinstance(value, tuple) else "list": items}
     raise TypeError(
-        f"{path.removeprefix('values.')} is a {type(value).__name__}; only tensors, numbers, text, lists and dicts can be judged"
+        f"{path.removeprefix('values.')} is a {type(value).__name__}; "
+        "only tensors, numbers, text, lists and dicts can be judged"
     )
 
 

@@ -259,37 +259,38 @@ COPYING_SCORE = Exercise(
 
 # ── 4 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _distinct_text(rng) -> dict:
-    tokens = torch.from_numpy(rng.permutation(12)[:6]).long()
-    return {"OV": normal(rng, 9, 12), "tokens": tokens, "pattern": _pattern(rng, tokens=6)}
+    """The last token of the vocabulary never comes, so a one-hot without the vocabulary's size is too narrow."""
+    tokens = torch.from_numpy(rng.permutation(11)[:6]).long()
+    return {"OV": normal(rng, 12, 9), "tokens": tokens, "pattern": _pattern(rng, tokens=6)}
 
 
 def _repeating_text(rng) -> dict:
-    tokens = _integers(rng, 0, 4, 8)
-    return {"OV": normal(rng, 5, 4), "tokens": tokens, "pattern": _pattern(rng, tokens=8)}
+    tokens = _integers(rng, 0, 3, 8)
+    return {"OV": normal(rng, 4, 5), "tokens": tokens, "pattern": _pattern(rng, tokens=8)}
 
 
 OV_LOGITS = Exercise(
     name="ov_logit_contribution",
     lab="02",
-    title="Logits from OV, X and A",
+    title="Logits from A, X and OV",
     parts=(
         Part(
             "distinct tokens",
             2,
             _distinct_text,
-            expect(right.ov_logits, axes="predicted pos", mistakes=wrong.OV_LOGITS),
+            expect(right.ov_logits, axes="pos predicted", mistakes=wrong.OV_LOGITS),
         ),
         Part(
             "a token that comes twice collects attention twice",
             1,
             _repeating_text,
-            expect(right.ov_logits, axes="predicted pos", mistakes=wrong.OV_LOGITS),
+            expect(right.ov_logits, axes="pos predicted", mistakes=wrong.OV_LOGITS),
         ),
     ),
     hints=(
-        "Three matrices: (vocab, vocab) times (vocab, pos) times (pos, pos). The notes' A has a column for each query.",
-        "X is one-hot, a column for each position. `pattern` has a row for each query: which one is A?",
-        "X = torch.nn.functional.one_hot(tokens, OV.shape[1]).T.float(), and A = pattern.T.",
+        "Three matrices: (query, key) times (key, vocab) times (vocab, vocab_out). The second says which token is where.",
+        "X is one-hot, a row for each position and a column for each token of the vocabulary, also for those not in the text.",
+        "X = torch.nn.functional.one_hot(tokens, len(OV)).float(); then pattern @ X @ OV.",
     ),
     read_again=HEADING_WHY,
     difficulty=3,
@@ -460,7 +461,7 @@ def _results(count: int):
     def inputs(rng) -> dict:
         heads = sorted(int(h) for h in rng.permutation(4)[:count])
         offset = normal(rng, 1, 5, 4, 6, scale=2.0)  # a mean that depends on position and head
-        return {"result": normal(rng, 3, 5, 4, 6) + offset, "heads": heads}
+        return {"result": normal(rng, 3, 5, 4, 6) + offset, "chosen": heads}
 
     return inputs
 
@@ -475,8 +476,8 @@ MEAN_ABLATE = Exercise(
     ),
     hints=(
         "The mean removes what differs between texts. Over which axis do texts differ?",
-        "result[:, :, heads].mean(dim=0, keepdim=True) keeps position and head.",
-        "Clone first, then assign into the clone: new[:, :, heads] = that mean (it broadcasts over the batch).",
+        "result[:, :, chosen].mean(dim=0, keepdim=True) keeps position and head.",
+        "Clone first, then assign into the clone: new[:, :, chosen] = that mean (it broadcasts over the batch).",
     ),
     read_again=HEADING_ABLATION,
     difficulty=2,
@@ -491,7 +492,7 @@ def _path(count: int):
             "q": normal(rng, 2, 6, 5, scale=1.5),
             "k": normal(rng, 2, 6, 5, scale=1.5),
             "written": normal(rng, 2, 6, 4, 7),
-            "heads": sorted(int(h) for h in rng.permutation(4)[:count]),
+            "chosen": sorted(int(h) for h in rng.permutation(4)[:count]),
             "W_K": normal(rng, 7, 5, scale=0.5),
         }
 
@@ -520,7 +521,7 @@ PATH_ABLATED = Exercise(
     hints=(
         "A key is linear in the stream. What did these heads add to it?",
         "Sum what the chosen heads wrote, pass it through W_K, and subtract that from k. Queries stay as they are.",
-        "k - written[:, :, heads].sum(2) @ W_K, then attention_pattern.",
+        "k - written[:, :, chosen].sum(2) @ W_K, then attention_pattern.",
     ),
     read_again=HEADING_ABLATION,
     difficulty=4,

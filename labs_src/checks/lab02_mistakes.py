@@ -220,43 +220,55 @@ COPYING = (
         "that is the sum of the eigenvalues; divide by the sum of their sizes",
         lambda left, right: float((left * right.T).sum()),
     ),
+    Mistake(
+        "singular values are not eigenvalues: use torch.linalg.eigvals",
+        lambda left, right: float(torch.trace(right @ left) / torch.linalg.svdvals(right @ left).sum()),
+    ),
+    Mistake(
+        "singular values are not eigenvalues: use torch.linalg.eigvals",
+        lambda left, right: float(torch.linalg.svdvals(left @ right).sum()),
+    ),
+    Mistake(
+        "singular values are not eigenvalues: use torch.linalg.eigvals",
+        lambda left, right: float(torch.linalg.svdvals(right @ left).sum()),
+    ),
     Mistake("the sizes in the sum hide the sign: the real parts belong on top", lambda left, right: 1.0),
 )
 
 
 def _one_hot(tokens, n):
-    return one_hot(tokens, n).T.float()
+    return one_hot(tokens, n).float()
 
 
 def _overwritten(tokens, n):
     """One-hot with only the last place of each token, as indexing by token leaves it."""
-    X = torch.zeros(n, len(tokens))
+    X = torch.zeros(len(tokens), n)
     last = {int(token): position for position, token in enumerate(tokens)}
     for token, position in last.items():
-        X[token, position] = 1.0
+        X[position, token] = 1.0
     return X
 
 
 OV_LOGITS = (
     Mistake(
-        "the pattern is the wrong way round: A has a column for each query, `pattern` has a row for each",
-        lambda OV, tokens, pattern: OV @ _one_hot(tokens, OV.shape[1]) @ pattern,
+        "the pattern is transposed: row `query` of it says how much each key gives, so it stands on the left as it is",
+        lambda OV, tokens, pattern: pattern.T @ _one_hot(tokens, len(OV)) @ OV,
     ),
     Mistake(
-        "attention is missing: that is OV @ X, as if every token attended to itself",
-        lambda OV, tokens, pattern: OV @ _one_hot(tokens, OV.shape[1]),
+        "attention is missing: that is X @ OV, as if every token attended to itself",
+        lambda OV, tokens, pattern: _one_hot(tokens, len(OV)) @ OV,
     ),
     Mistake(
-        "only the last position is there; keep all of them, a column for each",
-        lambda OV, tokens, pattern: (OV @ _one_hot(tokens, OV.shape[1]) @ pattern.T)[:, -1],
+        "only the last position is there; keep all of them, a row for each",
+        lambda OV, tokens, pattern: (pattern @ _one_hot(tokens, len(OV)) @ OV)[-1],
     ),
     Mistake(
-        "a token that comes twice keeps only one of its places; X has a column for each position",
-        lambda OV, tokens, pattern: OV @ _overwritten(tokens, OV.shape[1]) @ pattern.T,
+        "a token that comes twice keeps only one of its places; X has a row for each position",
+        lambda OV, tokens, pattern: pattern @ _overwritten(tokens, len(OV)) @ OV,
     ),
     Mistake(
-        "the result has a row for each position; the notes' convention has a column for each",
-        lambda OV, tokens, pattern: (OV @ _one_hot(tokens, OV.shape[1]) @ pattern.T).T,
+        "the result has a column for each position; it should have a row for each",
+        lambda OV, tokens, pattern: (pattern @ _one_hot(tokens, len(OV)) @ OV).T,
     ),
 )
 
@@ -387,6 +399,14 @@ COMPOSITION = (
     Mistake("divided by the norm of W_A only", lambda W_A, W_B: (W_A @ W_B).norm() / W_A.norm()),
     Mistake("divided by the norm of W_B only", lambda W_A, W_B: (W_A @ W_B).norm() / W_B.norm()),
     Mistake(
+        "multiplied by the norm of W_B (a / b * c): put both norms in one pair of brackets. A score is never above 1",
+        lambda W_A, W_B: (W_A @ W_B).norm() / W_A.norm() * W_B.norm(),
+    ),
+    Mistake(
+        "multiplied by the norm of W_A (a / b * c): put both norms in one pair of brackets. A score is never above 1",
+        lambda W_A, W_B: (W_A @ W_B).norm() / W_B.norm() * W_A.norm(),
+    ),
+    Mistake(
         "those are squared norms; take roots",
         lambda W_A, W_B: (W_A @ W_B).pow(2).sum() / W_A.pow(2).sum() / W_B.pow(2).sum(),
     ),
@@ -465,11 +485,11 @@ MEAN_ABLATE = (
     ),
     Mistake("that is zero ablation", lambda result, heads: _replaced(result, heads, torch.zeros_like(result))),
     Mistake(
-        "every head was replaced; only those in `heads` should be",
+        "every head was replaced; only those in `chosen` should be",
         lambda result, heads: result.mean(0, keepdim=True).expand_as(result),
     ),
     Mistake(
-        "the wrong heads were replaced: those in `heads` are to go, the others stay",
+        "the wrong heads were replaced: those in `chosen` are to go, the others stay",
         lambda result, heads: _replaced(
             result, [h for h in range(result.shape[2]) if h not in heads], result.mean(0, keepdim=True)
         ),
@@ -496,11 +516,15 @@ PATH = (
         lambda q, k, written, heads, W_K: _soft(q, k),
     ),
     Mistake(
-        "every head was taken out; only those in `heads` should be",
+        "only those heads were kept in the keys: k was replaced by what they wrote. Take that out of k instead",
+        lambda q, k, written, heads, W_K: _soft(q, _written(written, heads) @ W_K),
+    ),
+    Mistake(
+        "every head was taken out; only those in `chosen` should be",
         lambda q, k, written, heads, W_K: _soft(q, k - written.sum(2) @ W_K),
     ),
     Mistake(
-        "the other heads were taken out; those in `heads` are to go",
+        "the other heads were taken out; those in `chosen` are to go",
         lambda q, k, written, heads, W_K: _soft(q, k - (written.sum(2) - _written(written, heads)) @ W_K),
     ),
     Mistake(

@@ -76,12 +76,12 @@ def copying_score(left, right) -> float:
 
 
 def ov_logits(OV, tokens, pattern) -> torch.Tensor:
-    """Position by position: each key adds its token's column of OV, weighted by attention."""
+    """Position by position: each key adds its token's row of OV, weighted by attention."""
     circuit, attention, n = _array(OV), _array(pattern), len(tokens)
-    logits = np.zeros((len(circuit), n))
+    logits = np.zeros((n, circuit.shape[1]))
     for query in range(n):
         for key in range(n):
-            logits[:, query] += attention[query, key] * circuit[:, int(tokens[key])]
+            logits[query] += attention[query, key] * circuit[int(tokens[key])]
     return torch.from_numpy(logits)
 
 

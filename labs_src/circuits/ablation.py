@@ -49,14 +49,14 @@ def ablate_heads(model: AttentionOnly, tokens: Tokens, heads: Iterable[tuple[int
     return model.run_with_hooks(tokens, [(f"blocks.{layer}.attn.hook_result", replace) for layer in chosen])
 
 
-def ablate_path(
-    model: AttentionOnly, tokens: Tokens, heads: list[int], into: str = "k"
-) -> tuple[Logits, Float[Tensor, "batch head query key"]]:
-    """Logits and layer-1 patterns without what some layer-0 heads write into the q, k or v of every layer-1 head.
+def path_writes(
+    model: AttentionOnly, written: Float[Tensor, "batch pos head_0 d_model"], heads: list[int], into: str = "k"
+) -> Float[Tensor, "batch pos head d_head"]:
+    """What some layer-0 heads put into the q, k or v of every layer-1 head.
 
     Args:
         model: A two-layer attention-only model.
-        tokens: With BOS.
+        written: What each head of layer 0 wrote (`blocks.0.attn.hook_result`).
         heads: Heads of layer 0.
         into: "q", "k" or "v".
 
@@ -66,15 +66,29 @@ def ablate_path(
     if into not in ("q", "k", "v"):
         raise ValueError(f"into must be 'q', 'k' or 'v', got {into!r}")
     weight = {"q": model.W_Q, "k": model.W_K, "v": model.W_V}[into][1]
-    _, cache = model.run_with_cache(tokens)
-    written = cache["blocks.0.attn.hook_result"][:, :, heads].sum(2)
+    return torch.einsum("bpd,hde->bphe", written[:, :, heads].sum(2), weight)
+
+
+def rescaled(vectors: Float[Tensor, "... d"], to: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+    """`vectors`, each with the norm of its partner in `to`: other content, the same amount."""
+    return vectors * to.norm(dim=-1, keepdim=True) / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+
+
+def subtract(
+    model: AttentionOnly, tokens: Tokens, removed: Float[Tensor, "batch pos head d_head"], into: str = "k"
+) -> tuple[Logits, Float[Tensor, "batch head query key"]]:
+    """Logits and layer-1 patterns when `removed` is taken out of the q, k or v of layer 1, and nothing else changes."""
     patterns: list[Tensor] = []
-
-    def remove(value: Tensor, name: str) -> Tensor:
-        return value - torch.einsum("bpd,hde->bphe", written, weight)
-
     hooks = [
-        (f"blocks.1.attn.hook_{into}", remove),
+        (f"blocks.1.attn.hook_{into}", lambda value, name: value - removed),
         ("blocks.1.attn.hook_pattern", lambda pattern, name: patterns.append(pattern)),
     ]
     return model.run_with_hooks(tokens, hooks), patterns[0]
+
+
+def ablate_path(
+    model: AttentionOnly, tokens: Tokens, heads: list[int], into: str = "k"
+) -> tuple[Logits, Float[Tensor, "batch head query key"]]:
+    """`subtract` what some layer-0 heads write into the q, k or v ("q", "k" or "v") of every layer-1 head."""
+    _, cache = model.run_with_cache(tokens)
+    return subtract(model, tokens, path_writes(model, cache["blocks.0.attn.hook_result"], heads, into), into)

@@ -1,4 +1,4 @@
-"""What every figure of the course is: tidy data, a plotly figure drawn from it, and a sentence for who cannot see it."""
+"""What every figure of the course is: tidy data, a plotly figure made from it, and a sentence for who cannot see it."""
 
 from __future__ import annotations
 

@@ -40,7 +40,8 @@ def detector_grid(scores: pd.DataFrame) -> Figure:
     figure.update_xaxes(title="head", showgrid=False)
     figure.update_yaxes(title="attends to", title_standoff=12, autorange="reversed", showgrid=False)
     alt = "Heatmap of detector scores by head. Highest: " + ", ".join(f"{d} {h}" for d, h in found.items()) + "."
-    return Figure(figure, alt, scores[["name", "detector", "score"]])
+    strongest = scores.sort_values("score", ascending=False)
+    return Figure(figure, alt, strongest[["name", "detector", "score"]])
 
 
 def ablated_losses(losses: pd.DataFrame, intact: float) -> Figure:
@@ -59,16 +60,19 @@ def ablated_losses(losses: pd.DataFrame, intact: float) -> Figure:
             marker={"color": COLOURS[i], "pattern_shape": ["", "/"][i % 2]},
         )
     figure.add_hline(y=intact, line={"color": "black", "dash": "dash"}, annotation_text=f"intact: {intact:.2f}")
-    worst = losses.loc[losses["loss"].idxmax()]
-    styled(
-        figure, f"Worst single loss: {worst['head']} ({worst['how']} ablation, {worst['loss']:.2f} nats)", height=340
-    )
+    cost = (losses.groupby("head")["loss"].max() - intact).sort_values(ascending=False)
+    dear = cost.iloc[: max(1, len(cost) // 2)]
+    listed = ", ".join(f"{head} {value:.2f}" for head, value in dear.items())
+    rest = f"; the others at most {max(0.0, cost.iloc[len(dear)]):.2f}" if len(cost) > len(dear) else ""
+    styled(figure, f"What one head costs, in nats: {listed}{rest}", height=340)
     figure.update_xaxes(title="head taken away")
     figure.update_yaxes(title="loss in the second copy (nats)")
     pairs = losses.pivot(index="head", columns="how", values="loss")
     parts = [f"{h}: " + ", ".join(f"{how} {v:.2f}" for how, v in row.items()) for h, row in pairs.iterrows()]
     return Figure(
-        figure, f"Bars of loss after ablating each head; intact {intact:.2f} nats. " + "; ".join(parts) + ".", losses
+        figure,
+        f"Bars of loss after ablating each head; intact {intact:.2f} nats. " + "; ".join(parts) + ".",
+        losses.sort_values("loss", ascending=False),
     )
 
 
@@ -98,7 +102,7 @@ def path_ablations(results: pd.DataFrame, title: str) -> Figure:
         figure.update_xaxes(title=axis, range=[0, 1.2 * float(results[column].max())], row=1, col=col)
     styled(figure, title, height=120 + 40 * len(results))
     figure.update_yaxes(autorange="reversed")
-    figure.update_layout(margin={"l": 210})
+    figure.update_layout(margin={"l": 260})
     parts = [f"{row.path}: score {row.induction:.2f}, loss {row.loss:.2f}" for row in results.itertuples()]
     return Figure(figure, "Bars after each path ablation. " + "; ".join(parts) + ".", results)
 
@@ -139,4 +143,6 @@ def composition_dots(scores: pd.DataFrame, baseline: np.ndarray) -> Figure:
     counts = ", ".join(f"{above.get(k, 0)} of {int((scores['kind'] == k).sum())} for {k}" for k in kinds)
     band = f"a grey band from {low:.3f} to {high:.3f} for random pairs"
     alt = f"Dots of composition scores with {band}. Above the band: {counts}."
-    return Figure(figure, alt, scores)
+    largest = scores.groupby("group")["score"].transform("max")  # the group that stands out first, whole
+    order = scores.assign(largest=largest).sort_values(["largest", "score"], ascending=False)
+    return Figure(figure, alt, order.drop(columns="largest"))

@@ -20,16 +20,19 @@ def history_curves(history: Sequence[dict]) -> Figure:
     """Losses on the left axis, head scores on the right one.
 
     Args:
-        history: Entries with step, loss_first, loss_second (nats), previous and induction (best head, 0 to 1).
+        history: Entries with step, loss_first, loss_second (nats), previous and induction (best head, 0 to 1);
+            loss_chains (nats), on the training text that does not repeat, is drawn if it is there.
     """
-    data = pd.DataFrame(history)[["step", "loss_first", "loss_second", "previous", "induction"]]
-    figure = make_subplots(specs=[[{"secondary_y": True}]])
     curves = [
         ("loss_first", "loss, first copy", False),
         ("loss_second", "loss, second copy", False),
         ("previous", "best previous-token score", True),
         ("induction", "best induction score", True),
+        ("loss_chains", "loss, chains", False),
     ]
+    curves = [curve for curve in curves if curve[0] in history[0]]
+    data = pd.DataFrame(history)[["step", *(column for column, _, _ in curves)]]
+    figure = make_subplots(specs=[[{"secondary_y": True}]])
     for i, (column, label, secondary) in enumerate(curves):
         figure.add_scatter(
             x=data["step"],
@@ -61,8 +64,8 @@ def history_curves(history: Sequence[dict]) -> Figure:
     figure.update_layout(legend={"orientation": "h", "y": -0.2}, margin={"r": 70})
     last = data.iloc[-1]
     alt = (
-        f"Four curves against training step. Scores pass 0.5: {said[0]}, {said[1]}. At the end the second copy's loss "
-        f"is {last['loss_second']:.2f} nats, the first copy's {last['loss_first']:.2f}."
+        f"{len(curves)} curves against training step. Scores pass 0.5: {said[0]}, {said[1]}. At the end the second "
+        f"copy's loss is {last['loss_second']:.2f} nats, the first copy's {last['loss_first']:.2f}."
     )
     return Figure(figure, alt, data)
 

@@ -14,9 +14,14 @@ from labs_src.figures.figure import COLOURS, DIVERGING, Figure, styled
 
 
 def circuit_heatmap(
-    circuit: Float[Tensor, "row column"], name: str, row: str, column: str, unit: str = "logit"
+    circuit: Float[Tensor, "row column"],
+    name: str,
+    row: str,
+    column: str,
+    unit: str = "logit",
+    tokens: Sequence[str] | None = None,
 ) -> Figure:
-    """A square circuit between tokens; its title says how often the diagonal wins its row.
+    """A square circuit between tokens; its title compares the diagonal with the rest.
 
     Args:
         circuit: Rows and columns are the same tokens in the same order.
@@ -24,30 +29,29 @@ def circuit_heatmap(
         row: What a row is.
         column: What a column is.
         unit: Of an entry.
+        tokens: Their names; numbers if None.
     """
     n = len(circuit)
     values = circuit.double().numpy()
+    ticks = None if tokens is None else list(tokens)
     diagonal = values.diagonal()
     off = values[~np.eye(n, dtype=bool)]
-    wins = float((values.argmax(1) == np.arange(n)).mean())
     limit = float(np.abs(values).max())
     figure = go.Figure(
         go.Heatmap(
-            z=np.round(127 * values / limit).astype(np.int8),
+            z=values.astype(np.float32),
+            x=ticks,
+            y=ticks,
             colorscale=DIVERGING,
             zmid=0,
-            zmin=-127,
-            zmax=127,
-            colorbar={
-                "title": unit,
-                "thickness": 12,
-                "tickvals": [-127, -63.5, 0, 63.5, 127],
-                "ticktext": [f"{f * limit:.1f}" for f in (-1, -0.5, 0, 0.5, 1)],
-            },
-            hovertemplate=f"{row} %{{y}}, {column} %{{x}}<extra></extra>",
+            zmin=-limit,
+            zmax=limit,
+            colorbar={"title": unit, "thickness": 12},
+            hovertemplate=f"{row} %{{y}}, {column} %{{x}}: %{{z:.1f}}<extra></extra>",
         )
     )
-    styled(figure, f"{name}: the diagonal wins {100 * wins:.0f}% of rows", height=480, width=680)
+    title = f"{name}: {diagonal.mean():.1f} on the diagonal, {off.mean() + 0.0:.1f} off it, on average"
+    styled(figure, title, height=480, width=680)
     figure.update_yaxes(title=row, autorange="reversed", scaleanchor="x", constrain="domain", showgrid=False)
     figure.update_xaxes(title=column, constrain="domain", showgrid=False)
     rows = [("diagonal", diagonal), ("off the diagonal", off)]

@@ -18,7 +18,8 @@
 # **After this you can** find heads by what they attend to, read a circuit from weights alone, split a score and a logit
 # into parts that add up, and prove a circuit by cutting one path.
 #
-# About 90 minutes with the exercises · mini tier · 14 exercises and a written answer · from the notes: Induction heads, OV circuit
+# 130 minutes · mini tier · 14 exercises and a written answer · from the notes: Induction heads, OV circuit. (The notes
+# are what this course grew from. They claim that OV is diagonal, and ask how the circuit of the keys should look.)
 
 # %% tags=["parameters"]
 tier = "mini"
@@ -46,11 +47,21 @@ start("02", tier=tier, seed=seed)
 # Its text here is random: a beginning-of-sequence token (BOS), 30 random syllables, and **the same 30 again**.
 
 # %%
-model = models.load("induction-2l").model
+model, card = models.load("induction-2l").model, models.describe("induction-2l")
 L = 30
 tokens = markov.repeated_tokens(64, L, seed + 1)  # (batch, 1 + 2L)
+second_copy = torch.arange(L + 1, 2 * L + 1)  # its positions
 logits, cache = model.run_with_cache(tokens)
 print(" ".join(markov.decode(tokens[0])))
+
+# %%
+say(
+    "It was trained on two kinds of text. *Chains*: the next syllable follows from the one **before** the current one "
+    "({back:.0%} of the time) or from the current one. *Blocks*: {low} to {high} random syllables, repeated. "
+    "It has {n:,} weights and is seed {model_seed} of its recipe; section 9 trains another.",
+    back=markov.P_BACK, low=markov.MIN_BLOCK, high=markov.MAX_BLOCK,
+    n=card["n_params"], model_seed=card["recipe"]["arguments"]["seed"],
+)
 
 # %% [markdown]
 # The loss of a token is $-\log p$ of that token, as predicted one position earlier.
@@ -74,25 +85,22 @@ def per_token_loss(logits, tokens):
 check(per_token_loss)
 
 # %% [markdown]
-# The first token of the second copy is in neither average below: nothing says that the block ends there.
+# **Predict.** Draw the loss against position. Is it a slope or a step? Where?
+
+# %% tags=["plot", "nbval-ignore-output"]
+loss = per_token_loss(logits, tokens)
+show(induction_loss.loss_by_position(loss, uniform=math.log(markov.CONTENT)))
 
 # %%
-loss = per_token_loss(logits, tokens)
-first, second = loss[:, :L].mean(), loss[:, L + 1 :].mean()
+first, second = loss[:, :L].mean(), loss[:, L + 1 :].mean()  # without the second copy's first token: nothing foretells it
 shipped = "fixed weights and text: only float sums differ between processors"
 record("repeated_loss_first_half", first, tolerance=0.02, must="> 4", unit="nats", why=shipped)
 record("repeated_loss_second_half", second, tolerance=0.01, must="< 0.3", unit="nats", why=shipped)
 
-# %% [markdown]
-# **Predict.** Draw the loss against position. Is it a slope or a step? Where?
-
-# %% tags=["plot", "nbval-ignore-output"]
-show(induction_loss.loss_by_position(loss, uniform=math.log(markov.CONTENT)))
-
 # %%
 say(
     "Nobody can predict random syllables: a uniform guess costs {uniform:.2f} nats. In the first copy the model pays "
-    "{repeated_loss_first_half:.1f}, even more, because it bets on the habits of the text it was trained on. "
+    "{repeated_loss_first_half:.1f}, even more, because it bets on the chains that it was trained on. "
     "In the second it pays {repeated_loss_second_half:.2f}. It must be looking things up.",
     uniform=math.log(markov.CONTENT),
 )
@@ -102,7 +110,8 @@ say(
 #
 # A shorter text for the eye: 12 syllables, twice. Rows are queries, columns are keys; a row sums to 1.
 #
-# **Predict.** A token of the second copy wants to know what comes next. Where should it look?
+# **Predict.** A token of the second copy wants to know what comes next. Where should it look? Can a head of the first
+# layer find that place?
 
 # %% tags=["plot", "nbval-ignore-output"]
 short = markov.repeated_tokens(1, 12, seed + 2)
@@ -142,8 +151,8 @@ check(offset_score)
 
 # %%
 pattern_0, pattern_1 = heads.patterns(cache)  # each (batch, head, query, key)
-print("previous token:", offset_score(pattern_0, 1))
-print("current token: ", offset_score(pattern_0, 0))
+print("layer 0, previous token:", offset_score(pattern_0, 1))
+print("layer 0, current token: ", offset_score(pattern_0, 0))
 
 # %% [markdown]
 # An **induction head** looks at the token *after* the earlier occurrence of the current one. Positions: 0 is BOS,
@@ -168,17 +177,18 @@ def induction_score(pattern):
 # %% nbgrader={"grade": true, "grade_id": "check_induction_score", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 check(induction_score)
 
-# %%
-previous, induction = offset_score(pattern_0, 1), induction_score(pattern_1)
-record("previous_token_score_best", previous.max(), tolerance=0.01, must="> 0.8", why=shipped)
-record("induction_score_best", induction.max(), tolerance=0.01, must="> 0.8", why=shipped)
-
 # %% [markdown]
-# **Predict.** Which layer has the induction heads? Could it be the other way round?
+# **Predict.** From the stripes you saw: how many heads pass 0.5 as previous-token heads, how many as induction heads?
+# The row `first` is attention to BOS. Which heads would need such a place to rest?
 
 # %% tags=["plot", "nbval-ignore-output"]
 scores = heads.score_table(cache)
 show(head_scores.detector_grid(scores))
+
+# %%
+previous, induction = offset_score(pattern_0, 1), induction_score(pattern_1)
+record("previous_token_score_best", previous.max(), tolerance=0.01, must="> 0.8", why=shipped)
+record("induction_score_best", induction.max(), tolerance=0.01, must="> 0.8", why=shipped)
 
 # %%
 prev, ind = int(previous.argmax()), int(induction.argmax())
@@ -188,13 +198,21 @@ other_heads = [h for h in range(model.cfg.n_heads) if h not in prev_heads]
 print("previous-token heads of layer 0:", prev_heads, "best:", prev)
 print("induction heads of layer 1:     ", ind_heads, "best:", ind)
 
+# %%
+say(
+    "Induction is found in layer 1 only: the best head of layer 0 scores {best:.2f}. It cannot be the other way round: "
+    "a head of layer 0 sees tokens and positions, and neither says what came *before* a key. In the first copy there "
+    "is nothing to find yet; there L1H{ind} gives {rest:.0%} of its attention to BOS.",
+    best=float(induction_score(pattern_0).max()), ind=ind, rest=float(pattern_1[:, ind, 1 : L + 1, 0].mean()),
+)
+
 # %% [markdown]
-# Several heads share each job. That is common, and it matters in section 7.
+# Two heads score high on each job. Whether they matter equally, a score of attention cannot tell; section 7 can.
 #
 # ## 3 What is copied: the OV circuit
 #
-# Attention decides *where* a head looks. `W_V` and `W_O` decide *what it says* about what it sees there. From token to
-# token, with row vectors as in the code:
+# Attention decides *where* a head looks. `W_V` and `W_O` decide *what it says* about what it sees there. In this lab a
+# vector is a row, as in the code, and the first matrix stands on the left. From token to token:
 #
 # $$W_E\,W_V\,W_O\,W_U \quad\text{(source token, predicted token)}$$
 #
@@ -216,21 +234,15 @@ def full_ov_circuit(W_E, W_V, W_O, W_U):
 check(full_ov_circuit)
 
 # %% [markdown]
-# The notes write the same circuit for column vectors, $W_U W_O W_V W_E$, where every matrix is the transpose of ours.
-
-# %%
-W_E, W_U = model.W_E, model.W_U
-W_V, W_O = model.W_V[1, ind], model.W_O[1, ind]
-OV = full_ov_circuit(W_E, W_V, W_O, W_U)
-OV_columns = W_U.T @ W_O.T @ W_V.T @ W_E.T
-print("transposes of each other:", torch.allclose(OV, OV_columns.T, atol=1e-3))
-
-# %% [markdown]
 # **Predict.** A head that copies should turn each token into itself. What does its OV circuit look like?
 
 # %% tags=["plot", "nbval-ignore-output"]
-content = slice(1, None)  # BOS is never copied
-show(vocab_circuits.circuit_heatmap(OV[content, content], f"OV of L1H{ind}", "source token", "predicted token"))
+W_E, W_U = model.W_E, model.W_U
+W_V, W_O = model.W_V[1, ind], model.W_O[1, ind]
+OV = full_ov_circuit(W_E, W_V, W_O, W_U)
+content, syllables = slice(1, None), markov.TOKENS[1:]  # BOS is never copied
+title = f"OV of L1H{ind}"
+show(vocab_circuits.circuit_heatmap(OV[content, content], title, "source token", "predicted token", tokens=syllables))
 
 # %% [markdown]
 # One number for the picture: the fraction of rows whose largest entry is on the diagonal. An all-zero row prefers
@@ -261,8 +273,9 @@ for h in range(model.cfg.n_heads):
 
 # %% [markdown]
 # The circuit has rank `d_head`: it is a product of two thin factors. So it need never be multiplied out. Its nonzero
-# eigenvalues are those of the small matrix `right @ left`. An eigenvector with a positive eigenvalue is a mixture of
-# tokens that the head makes more likely when it sees it. The **copying score** is $\sum \mathrm{Re}\,\lambda \,/ \sum |\lambda|$.
+# eigenvalues are those of the small matrix `right @ left`. An eigenvector is a mixture of tokens, a row $v$ with
+# $v\,\mathrm{OV} = \lambda v$: when $\lambda > 0$, seeing the mixture makes the same mixture more likely. The
+# **copying score** is $\sum \mathrm{Re}\,\lambda \,/ \sum |\lambda|$.
 #
 # *`copying_score` · 2 points · difficulty 2 of 5 · importance 3 of 5 · 6 minutes*
 
@@ -290,25 +303,31 @@ for layer, h in [(1, h) for h in ind_heads] + [(0, prev)]:
     print(f"{heads.name(layer, h)}: copying score {copying_score(circuit.left, circuit.right):+.2f}")
 
 # %% [markdown]
+# Near +1, all of it copies: that is what induction heads do. The previous-token head is near 0. Its output is meant for
+# a later head, not for the logits.
+
+# %% [markdown]
 # ## 4 Why it is diagonal
 #
-# The notes' argument. Write the text as a one-hot matrix $X$ (vocab, pos) and attention as $A$ with a column for each
-# query. Attention mixes positions, weights mix features, so $A$ can move to the right end:
+# Write the text as a one-hot matrix $X$ (position, vocab) and attention as $A$ (query, key). Attention mixes positions,
+# weights mix features. So $A$ acts from the left, the weights from the right, and it does not matter which comes first:
 #
-# $$\text{logits} = W_U W_O W_V W_E\,X\,A = \mathrm{OV}\cdot(XA)$$
+# $$\text{logits} = A\,(X\,W_E\,W_V\,W_O\,W_U) = (A X)\,\mathrm{OV}$$
+#
+# (`torch.nn.functional.one_hot` wants the size of the vocabulary, or it stops at the largest token that comes.)
 #
 # *`ov_logit_contribution` · 3 points · difficulty 3 of 5 · importance 5 of 5 · 10 minutes*
 
 
 # %% nbgrader={"grade": false, "grade_id": "ov_logit_contribution", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def ov_logit_contribution(OV, tokens, pattern):
-    """OV: (vocab_out, vocab), the notes' column convention. tokens: (pos,). pattern: (query, key), rows sum to 1.
+    """OV: (vocab, vocab_out). tokens: (pos,), whole numbers. pattern: (query, key), rows sum to 1.
 
-    Returns (vocab_out, pos): the logits that the head adds at each position, OV @ X @ A.
+    Returns (pos, vocab_out): the logits that the head adds at each position, A @ X @ OV.
     """
     ### BEGIN SOLUTION
-    X = torch.nn.functional.one_hot(tokens, OV.shape[1]).T.float()
-    return OV @ X @ pattern.T
+    X = torch.nn.functional.one_hot(tokens, len(OV)).float()
+    return pattern @ X @ OV
     ### END SOLUTION
 
 
@@ -321,39 +340,43 @@ check(ov_logit_contribution)
 
 # %%
 embedding, written = cache["hook_embed"], cache["blocks.0.attn.hook_result"]
-sources = [embedding, *written.unbind(2)]  # each (batch, pos, d_model)
-parts = [pattern_1[:, ind] @ source @ W_V @ W_O @ W_U for source in sources]
+logit_parts = [pattern_1[:, ind] @ x @ W_V @ W_O @ W_U for x in (embedding, *written.unbind(2))]
 cached = cache["blocks.1.attn.hook_result"][:, :, ind] @ W_U
-formula = ov_logit_contribution(OV_columns, tokens[0], pattern_1[0, ind])
-print("formula = embedding's part:", torch.allclose(formula, parts[0][0].T, atol=1e-3))
-print("parts sum to the cached logits:", torch.allclose(sum(parts), cached, atol=1e-3))
+formula = ov_logit_contribution(OV, tokens[0], pattern_1[0, ind])
+print("formula = embedding's part:", torch.allclose(formula, logit_parts[0][0], atol=1e-3))
+print("parts sum to the cached logits:", torch.allclose(sum(logit_parts), cached, atol=1e-3))
 
 # %%
-queries = torch.arange(L + 1, 2 * L)  # the second copy, where the next token is known
-share = [float(p[:, queries].gather(-1, tokens[:, queries + 1, None]).mean()) for p in parts]
-for name, value in zip(["embedding", *(heads.name(0, h) for h in range(4))], share, strict=True):
+known = second_copy[:-1]  # where the next token can be looked up
+added = [float(part[:, known].gather(-1, tokens[:, known + 1, None]).mean()) for part in logit_parts]
+for name, value in zip(["embedding", *(heads.name(0, h) for h in range(4))], added, strict=True):
     print(f"{name:10} adds {value:+6.1f} to the correct token's logit")
 
 # %% [markdown]
 # The embedding's part is the OV circuit. A head of layer 0 can add to it: one that attends to its own token writes about
 # that token, and the induction head carries that along.
 #
-# Now one logit, at the last position: a dot product over source tokens, $\sum_i \mathrm{OV}[c,i]\,(XA)[i,-1]$.
+# Now one logit, at the last position: a dot product over source tokens, $\sum_i (AX)[-1,i]\,\mathrm{OV}[i,c]$.
 #
 # **Predict.** How many of its 128 terms matter?
 
 # %% tags=["plot", "nbval-ignore-output"]
-X = torch.nn.functional.one_hot(tokens[0], markov.VOCAB).T.float()
-XA = X @ pattern_1[0, ind].T
-c = int(tokens[0, L + 1])  # after the last token of the block comes its first
-show(vocab_circuits.terms(OV_columns[c], XA[:, -1], c, markov.TOKENS))
+X = torch.nn.functional.one_hot(tokens, markov.VOCAB).float()  # (batch, pos, vocab)
+AX = pattern_1[:, ind] @ X
+correct = tokens[:, L + 1]  # after the last token of the block comes its first
+c = int(correct[0])
+show(vocab_circuits.terms(OV[:, c], AX[0, -1], c, markov.TOKENS))
 
 # %%
+texts = torch.arange(len(tokens))
+on_c, total = AX[texts, -1, correct], (AX[:, -1] @ OV)[texts, correct]
+diagonal_term = on_c * OV.diagonal()[correct]
 say(
-    "- The pattern puts most weight on the correct token: $(XA)[c,-1]$ is {weight:.2f}, of 1.\n"
-    "- So nearly all of the logit comes from $\\mathrm{{OV}}[c,c]$, one diagonal entry.\n"
-    "- Training raises that logit whatever $c$ is. Hence every diagonal entry is large.",
-    weight=float(XA[c, -1]),
+    "- Over all {n} texts the head gives {weight:.2f} of its attention to the correct token, and the diagonal entry "
+    "makes {share:.0%} of the logit.\n"
+    "- The derivative of that logit by $\\mathrm{{OV}}[i,c]$ is the attention to $i$. So training moves the diagonal "
+    "entry most, and every syllable is $c$ in some text. That is an argument; section 3 measured the result.",
+    n=len(tokens), weight=float(on_c.mean()), share=float((diagonal_term / total).mean()),
 )
 
 # %% [markdown]
@@ -420,16 +443,25 @@ for h in range(model.cfg.n_heads):
     print(f"L0H{h}: {float(offset_score(alone[None, None], 1)):.2f} from positions, {previous[h]:.2f} with tokens")
 
 # %% [markdown]
+# No token is needed: positions alone give each head its score.
+#
 # ## 6 Two heads, one circuit
 #
-# An induction head must find "the token after an earlier *urs*" while standing on *urs*. Its key knows its own token.
-# Who told it the token before? The previous-token head: it writes "I follow X" into the stream, and the induction head
-# reads that tag as a **key**. The notes end with a question: *how should the full K circuit look?* In their convention
+# An induction head on the second *lo* must find the token after the first *lo*.
 #
-# $$W_E^\top\,W_{QK}\,W_{OV}^{\text{prev}}\,W_E$$
+# **Predict.** That token is not *lo*. What in its stream could match a query made from *lo*, and who wrote it?
+
+# %%
+written_after = written[:, 1:, prev] @ W_U  # what the best previous-token head writes one place later
+about = embedding[:, :-1] @ model.W_V[0, prev] @ model.W_O[0, prev] @ W_U  # if it spoke of the token before alone
+print("correlation:", round(float(torch.corrcoef(torch.stack([written_after.flatten(), about.flatten()]))[0, 1]), 3))
+
+# %% [markdown]
+# The previous-token head writes about the token before: "I follow *lo*". Call that a **tag**. If the induction head
+# reads the tag as a key, its score for query token X and tag Y is an entry of the **K circuit**. With
+# $W_{OV} = W_V W_O$ of the previous-token head and $W_Q$, $W_K$ of the induction head:
 #
-# with a row for the query's token and a column for the token that the key *follows*. With row vectors, keys are made
-# from `W_E @ W_OV`.
+# $$(W_E\,W_Q)\,(W_E\,W_{OV}\,W_K)^\top\quad\text{(query token, token before the key)}$$
 #
 # *`k_composition_circuit` · 3 points · difficulty 3 of 5 · importance 5 of 5 · 8 minutes*
 
@@ -451,16 +483,16 @@ def k_composition_circuit(W_E, W_Q, W_K, W_OV):
 check(k_composition_circuit)
 
 # %% [markdown]
-# Take the best previous-token head and the best induction head.
+# Take the best induction head with each head of layer 0.
 #
-# **Predict.** Which tag should a query with token X look for?
+# **Predict.** What should the matrix look like? With which of the four heads?
 
 # %% tags=["plot", "nbval-ignore-output"]
 W_Q, W_K = model.W_Q[1, ind], model.W_K[1, ind]
 W_OV_prev = model.W_V[0, prev] @ model.W_O[0, prev]
 K_circuit = k_composition_circuit(W_E, W_Q, W_K, W_OV_prev)[content, content]
 title = f"K circuit of L0H{prev} and L1H{ind}"
-show(vocab_circuits.circuit_heatmap(K_circuit, title, "query token", "token before the key", unit="score"))
+show(vocab_circuits.circuit_heatmap(K_circuit, title, "query token", "token before the key", "score", syllables))
 
 # %%
 top1 = diagonal_top1(K_circuit)
@@ -473,10 +505,25 @@ together = k_composition_circuit(W_E, W_Q, W_K, sum(OVs[h] for h in prev_heads))
 print(f"with L0H{prev_heads} together: diagonal top-1 {diagonal_top1(together):.2f}")
 
 # %%
-E, QK = W_E.T, W_Q @ W_K.T  # the notes' columns: E is (d_model, vocab)
-same = torch.allclose((E.T @ QK @ W_OV_prev.T @ E)[content, content], K_circuit, atol=1e-2)
-print("the notes' form gives the same matrix:", same)
-say("**The answer to the notes' question:** diagonal, for {kcomp_diagonal_top1:.1%} of the tokens.")
+say(
+    "Diagonal for {kcomp_diagonal_top1:.1%} of the tokens: a query looks for its own token's tag. With L0H2 it is "
+    "partly so, though that head looks one back with only {weak:.2f}. Weights say how a tag *would* be read, not "
+    "that it is written: that takes the attention of section 5.",
+    weak=float(previous[2]),
+)
+
+# %% [markdown]
+# **In columns.** The notes, like many papers, write vectors as columns. Then every product is reversed and transposed:
+# $\mathrm{OV}$ is $W_U W_O W_V W_E$, the logits are $\mathrm{OV}\,X A$, and the K circuit that they ask for is
+# $W_E^\top W_{QK} W_{OV} W_E$ with $W_{QK} = W_Q^\top W_K$. The numbers are the same:
+
+# %%
+E, U, A = W_E.T, W_U.T, pattern_1[0, ind].T  # as columns: E is (d_model, vocab), A has a column for each query
+OV_columns = U @ W_O.T @ W_V.T @ E
+print("OV is transposed:    ", torch.allclose(OV_columns, OV.T, atol=1e-3))
+print("so are the logits:   ", torch.allclose(OV_columns @ X[0].T @ A, formula.T, atol=1e-3))
+K_columns = E.T @ (W_Q @ W_K.T) @ W_OV_prev.T @ E
+print("the K circuit is not, it is the same:", torch.allclose(K_columns[content, content], K_circuit, atol=1e-2))
 
 # %% [markdown]
 # Is "composition" visible without tokens? Compare the size of a product with the sizes of its factors:
@@ -498,21 +545,21 @@ def composition_score(W_A, W_B):
 check(composition_score)
 
 # %% [markdown]
-# `W_A` is an OV circuit of layer 0. `W_B` is how a head of layer 1 reads: $W_{QK}$ for its queries, $W_{QK}^\top$ for
-# its keys, $W_{OV}$ for its values. Random matrices do not score 0, so 200 random pairs give the baseline.
+# `W_A` is $W_V W_O$ of a head of layer 0. `W_B` is how a head of layer 1 reads it: $W_Q W_K^\top$ through queries,
+# $W_K W_Q^\top$ through keys, $W_V W_O$ through values. Random matrices do not score 0, so 200 random pairs give the baseline.
 
 # %%
-rows = []
+composed = []
 for kind in composition.KINDS:
     for i, j in [(i, j) for i in range(4) for j in range(4)]:
         W_B = composition.reader(model, 1, j, kind).full
         value = float(composition_score(weights.ov(model, 0, i).full, W_B))
         group = "previous-token to induction" if i in prev_heads and j in ind_heads else "other pairs"
-        rows.append({"kind": kind, "pair": f"L0H{i} to L1H{j}", "group": group, "score": value})
-composed = pd.DataFrame(rows)
+        composed.append({"kind": kind, "pair": f"L0H{i} to L1H{j}", "group": group, "score": value})
+composed = pd.DataFrame(composed)
 
 # %% [markdown]
-# **Predict.** Through which of Q, K, V do induction heads read previous-token heads?
+# **Predict.** Induction heads read tags through K. Are their scores through Q and V like random pairs, above, or below?
 
 # %% tags=["plot", "nbval-ignore-output"]
 baseline = composition.random_baseline(model.cfg.d_model, model.cfg.d_head, seed=seed)
@@ -522,6 +569,15 @@ show(head_scores.composition_dots(composed, baseline.numpy()))
 low, high = baseline.quantile(0.025), baseline.quantile(0.975)
 print(f"random pairs, middle 95%: {low:.3f} to {high:.3f}")
 print(composed.groupby(["kind", "group"])["score"].agg(["min", "max"]).round(3))
+
+# %%
+tagged = composed[composed["group"] == "previous-token to induction"].groupby("kind")["score"].max()
+say(
+    "Through K every such pair is above the band. Through Q (at most {Q:.2f}) and V (at most {V:.2f}) all are far "
+    "**below** what chance gives: those readers turn away from the tags. A tag read as a value would vote for the wrong "
+    "token. Some *other* pairs pass the band through Q, so a high score alone is no proof.",
+    Q=tagged["Q"], V=tagged["V"],
+)
 
 # %% [markdown]
 # A high score says that a channel is open, not what goes through it. So take the induction head's real score apart. Its
@@ -549,24 +605,34 @@ check(scores_by_source)
 sources = torch.stack([embedding, cache["hook_pos_embed"], *written.unbind(2)])  # (source, batch, pos, d_model)
 print("sources sum to the cached q:", torch.allclose((sources @ W_Q).sum(0), q[:, :, ind], atol=1e-3))
 print("sources sum to the cached k:", torch.allclose((sources @ W_K).sum(0), k[:, :, ind], atol=1e-3))
-split = scores_by_source(sources[:, 0], sources[:, 0], W_Q, W_K)
+one_text = scores_by_source(sources[:, 0], sources[:, 0], W_Q, W_K)
 past = torch.ones(n, n, dtype=torch.bool).tril()
 cached = cache["blocks.1.attn.hook_attn_scores"][0, ind]
-print("all 36 parts sum to the cached scores:", torch.allclose(split.sum((0, 1))[past], cached[past], atol=1e-2))
+print("all 36 parts sum to the cached scores:", torch.allclose(one_text.sum((0, 1))[past], cached[past], atol=1e-2))
 
 # %% [markdown]
 # A softmax only sees differences. So the figure shows, for each pair of sources, the score of the right key minus the
 # average over all keys that the query may see, over the second copy.
 #
-# **Predict.** Which of the 36 squares is bright?
+# **Predict.** Which of the 36 squares are bright?
 
 # %% tags=["plot", "nbval-ignore-output"]
-queries = torch.arange(L + 1, 2 * L + 1)
-parts = [scores_by_source(sources[:, b], sources[:, b], W_Q, W_K) for b in range(16)]
-split = torch.stack(parts).mean(0)  # (q_source, k_source, query, key)
-visible = (split * past).sum(-1) / past.sum(-1)
-contrast = (split[:, :, queries, queries - L + 1] - visible[:, :, queries]).mean(-1)
+each = [scores_by_source(sources[:, b], sources[:, b], W_Q, W_K) for b in range(16)]
+by_source = torch.stack(each).mean(0)  # (q_source, k_source, query, key)
+visible = (by_source * past).sum(-1) / past.sum(-1)
+contrast = (by_source[:, :, second_copy, second_copy - L + 1] - visible[:, :, second_copy]).mean(-1)
 show(vocab_circuits.source_grid(contrast, ["embedding", "position", *(heads.name(0, h) for h in range(4))]))
+
+# %%
+places = by_source[1, 1] - visible[1, 1][:, None]  # the square of positions with positions
+beside = [float(places[second_copy, second_copy - back].mean()) for back in (L - 3, L + 1, 2)]
+say(
+    "Query from its own token, key from the tags: {tags:.1f} of {whole:.1f}. Positions add {position:.1f}, but nearly "
+    "as much two places to either side ({near:.1f}, {far:.1f}), and {close:.1f} for a key 2 back. "
+    "They say *far back*; the tags say *there*.",
+    tags=float(contrast[0, [2 + h for h in prev_heads]].sum()), whole=float(contrast.sum()),
+    position=float(contrast[1, 1]), near=beside[0], far=beside[1], close=beside[2],
+)
 
 # %% [markdown]
 # ## 7 Does it matter?
@@ -578,14 +644,14 @@ show(vocab_circuits.source_grid(contrast, ["embedding", "position", *(heads.name
 
 
 # %% nbgrader={"grade": false, "grade_id": "mean_ablate", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def mean_ablate(result, heads):
-    """result: (batch, pos, head, d_model), what each head writes. heads: a list of head numbers.
+def mean_ablate(result, chosen):
+    """result: (batch, pos, head, d_model), what each head writes. chosen: a list of head numbers.
 
     Returns a copy in which those heads write their mean over the batch, position by position.
     """
     ### BEGIN SOLUTION
     new = result.clone()
-    new[:, :, heads] = result[:, :, heads].mean(0, keepdim=True)
+    new[:, :, chosen] = result[:, :, chosen].mean(0, keepdim=True)
     return new
     ### END SOLUTION
 
@@ -601,20 +667,33 @@ def second_half_loss(logits):
     return float(per_token_loss(logits, tokens)[:, L + 1 :].mean())
 
 
-rows = []
+ablated = []
 for layer, h in [(layer, h) for layer in range(2) for h in range(4)]:
     hook = (f"blocks.{layer}.attn.hook_result", lambda result, name, h=h: mean_ablate(result, [h]))
     mean = second_half_loss(model.run_with_hooks(tokens, [hook]))
     zero = second_half_loss(ablation.ablate_heads(model, tokens, [(layer, h)], how="zero"))
-    rows += [{"head": heads.name(layer, h), "how": how, "loss": x} for how, x in [("zero", zero), ("mean", mean)]]
-ablated = pd.DataFrame(rows)
+    ablated += [{"head": heads.name(layer, h), "how": how, "loss": x} for how, x in [("zero", zero), ("mean", mean)]]
+ablated = pd.DataFrame(ablated)
 
 # %% tags=["plot", "nbval-ignore-output"]
 show(head_scores.ablated_losses(ablated, intact=recorded("repeated_loss_second_half")))
 
 # %%
-everything = [(0, h) for h in prev_heads], [(1, h) for h in ind_heads]
-for label, group in zip(["previous-token", "induction"], everything, strict=True):
+spoken = cache["blocks.1.attn.hook_result"][:, known] @ W_U  # (batch, pos, head, vocab)
+loud = [float(spoken[:, :, h].gather(-1, tokens[:, known + 1, None]).mean()) for h in ind_heads]
+apart = ablated.pivot(index="head", columns="how", values="loss")
+constant = written[:, :, prev].mean(0).norm(dim=-1).mean() / written[:, :, prev].norm(dim=-1).mean()
+listed = ", ".join(f"L1H{h} scores {induction[h]:.2f} and adds {x:.1f}" for h, x in zip(ind_heads, loud, strict=True))
+say(
+    "A score is not importance: to the correct token's logit {listed}. They do not stand in for each other.\n\n"
+    "Zero and mean ablation differ by at most {gap:.1f} nats: what these heads write differs from text to text, and its "
+    "mean has only {constant:.0%} of its size for L0H{prev}. Elsewhere a mean can be large, and zero does needless damage.",
+    listed=listed, gap=float((apart["zero"] - apart["mean"]).abs().max()), constant=float(constant), prev=prev,
+)
+
+# %%
+groups = {"previous-token": [(0, h) for h in prev_heads], "induction": [(1, h) for h in ind_heads]}
+for label, group in groups.items():
     both = [second_half_loss(ablation.ablate_heads(model, tokens, group, how)) for how in ("zero", "mean")]
     print(f"all {label} heads: zero {both[0]:.1f}, mean {both[1]:.1f} nats")
 
@@ -626,14 +705,14 @@ for label, group in zip(["previous-token", "induction"], everything, strict=True
 
 
 # %% nbgrader={"grade": false, "grade_id": "path_ablated_pattern", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def path_ablated_pattern(q, k, written, heads, W_K):
+def path_ablated_pattern(q, k, written, chosen, W_K):
     """q, k: (batch, pos, d_head), of one later head. written: (batch, pos, head, d_model), what earlier heads wrote.
 
-    heads: a list of earlier heads. W_K: (d_model, d_head).
-    Returns (batch, query, key): the pattern when the keys lack what `heads` wrote, and nothing else changes.
+    chosen: a list of earlier heads. W_K: (d_model, d_head).
+    Returns (batch, query, key): the pattern when the keys lack what `chosen` wrote, and nothing else changes.
     """
     ### BEGIN SOLUTION
-    k = k - written[:, :, heads].sum(2) @ W_K
+    k = k - written[:, :, chosen].sum(2) @ W_K
     return attention_pattern(q, k)
     ### END SOLUTION
 
@@ -642,13 +721,13 @@ def path_ablated_pattern(q, k, written, heads, W_K):
 check(path_ablated_pattern)
 
 # %% [markdown]
-# The control: the same cut for the *other* heads of layer 0. Without it, "any damage would do that" is a fair reply.
+# A first control: the same cut for the *other* heads of layer 0.
 
 
 # %%
-def best_induction(cut):
+def best_induction(chosen):
     patterns = [
-        path_ablated_pattern(q[:, :, h], k[:, :, h], written, cut, model.W_K[1, h]) for h in range(model.cfg.n_heads)
+        path_ablated_pattern(q[:, :, h], k[:, :, h], written, chosen, model.W_K[1, h]) for h in range(model.cfg.n_heads)
     ]
     return induction_score(torch.stack(patterns, 1)).max()
 
@@ -658,37 +737,71 @@ record("induction_after_path_ablation", after, tolerance=0.01, must="< 0.1", why
 drop = recorded("induction_score_best") - control
 record("induction_drop_control", drop, tolerance=0.01, must="< 0.1", why=shipped)
 
+# %%
+tags, others = (ablation.path_writes(model, written, group) for group in (prev_heads, other_heads))
+for label, vectors in [("previous-token heads", tags), ("other heads", others)]:  # (batch, pos, head, d_head)
+    print(f"{label} write into the keys of L1H{ind}: norm {vectors[:, :, ind].norm(dim=-1).mean():.1f} on average")
+
 # %% [markdown]
-# **Predict.** The same heads could also act through queries or values. What do those cuts do?
+# So that control removed far less. "Any damage of that size would do" is still a fair reply. Two controls that remove
+# **as much**, key by key or on average:
+#
+# - what the other heads write, *scaled up* to the norm of the tags;
+# - the tags of *another text*: the right kind of vector, about the wrong tokens. (The true tags stay in the key.)
+#
+# **Predict.** What would the two give if only the size of the damage mattered? And the tags cut from queries or values?
 
 # %%
-cuts = [("intact", [], "k"), ("other heads, keys", other_heads, "k")]
-cuts += [(f"previous-token heads, {long}", prev_heads, into) for into, long in [("k", "keys"), ("q", "queries"), ("v", "values")]]
-rows = []
-for path, cut, into in cuts:
-    cut_logits, cut_pattern = ablation.ablate_path(model, tokens, cut, into)
-    rows.append({"path": path, "induction": float(induction_score(cut_pattern).max()), "loss": second_half_loss(cut_logits)})
-paths = pd.DataFrame(rows)
+cuts = {
+    "nothing (intact)": (torch.zeros_like(tags), "k"),
+    "tags, from keys": (tags, "k"),
+    "other heads, from keys": (others, "k"),
+    "other heads scaled up, from keys": (ablation.rescaled(others, tags), "k"),
+    "another text's tags, from keys": (tags.roll(1, 0), "k"),
+    "tags, from queries": (ablation.path_writes(model, written, prev_heads, "q"), "q"),
+    "tags, from values": (ablation.path_writes(model, written, prev_heads, "v"), "v"),
+}
+paths = []
+for path, (removed, into) in cuts.items():
+    cut_logits, cut_pattern = ablation.subtract(model, tokens, removed, into)
+    score = float(induction_score(cut_pattern).max())
+    paths.append({"path": path, "induction": score, "loss": second_half_loss(cut_logits)})
+
+# %%
+scaled, foreign = (next(row["induction"] for row in paths if start in row["path"]) for start in ("scaled", "another"))
+record("induction_after_matched_damage", scaled, tolerance=0.01, why=shipped)
+record("induction_after_other_tags", foreign, tolerance=0.01, why=shipped)
 
 # %% tags=["plot", "nbval-ignore-output"]
-title = "Induction needs what previous-token heads write into keys: {:.2f} without, {:.2f} with"
-show(head_scores.path_ablations(paths, title.format(after, recorded("induction_score_best"))))
+title = f"Best induction score: {after:.2f} without tags, {scaled:.2f} and {foreign:.2f} after equal damage"
+show(head_scores.path_ablations(pd.DataFrame(paths), title))
+
+# %%
+say(
+    "Equal damage costs {small:.2f} to {large:.2f} of the score {induction_score_best:.2f}; cutting the tags costs "
+    "{all:.2f}. Cut from queries or values they cost nothing: the tags act through keys.",
+    small=recorded("induction_score_best") - max(scaled, foreign), all=recorded("induction_score_best") - after,
+    large=recorded("induction_score_best") - min(scaled, foreign),
+)
 
 # %% [markdown]
-# *Written answer · 3 points.* A sceptic says: "You damaged the keys, so of course induction broke." Which bars answer
-# that, and what would they have shown if the sceptic were right? Two or three sentences.
+# *Written answer · 3 points.* A sceptic says: "You damaged the keys, so of course induction broke." One point each:
+# why does the unscaled cut of the other heads not answer that? What do the two equal cuts grant the sceptic? What is
+# left of our claim?
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written_sceptic", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
-# The same cut of the other layer-0 heads leaves the induction score where it was, although it also changes every key.
-# If any change to the keys were enough, that bar would be low too. Cutting the same heads out of the queries also
-# leaves the score high: what matters is what these heads write, where it is read as a key.
+# 1. The other heads write far shorter vectors into the keys than the previous-token heads. Taking almost nothing away
+#    and losing almost nothing does not show what a large cut would do.
+# 2. Cuts of equal size that spare the tags also lower the score, and raise the loss. A part of the drop is damage.
+# 3. They leave more than half of the score; cutting the tags leaves almost none. So it matters *what* is taken out, not
+#    only how much. The same tags cut from queries or values cost nothing, so it matters that they are read as keys.
 
 # %% [markdown]
 # ## 8 One layer cannot
 #
 # Same recipe, same text, one layer. Its keys know their own token and position, and nothing of the token before.
 #
-# **Predict.** Its induction score, its loss in the second copy.
+# **Predict.** Its best previous-token score, its loss in the second copy.
 
 # %%
 single = models.load("induction-1l").model
@@ -724,7 +837,7 @@ print(f"mean over block lengths, best head: {one.mean(0).max():.2f} for one laye
 # %%
 for label, pattern in [("one layer", single_pattern), ("two layers", pattern_1)]:
     best = int(induction_score(pattern).argmax())
-    around = [float(pattern[:, best, queries, queries - back].mean()) for back in (L - 3, L - 1, L + 1)]
+    around = [float(pattern[:, best, second_copy, second_copy - back].mean()) for back in (L - 3, L - 1, L + 1)]
     print(f"{label}: {around[0]:.2f} at L - 3, {around[1]:.2f} at L - 1, {around[2]:.2f} at L + 1")
 
 # %% [markdown]
@@ -732,7 +845,10 @@ for label, pattern in [("one layer", single_pattern), ("two layers", pattern_1)]
 #
 # ## 9 Watch it form
 #
-# Train the two-layer model here and now. The recipe measures both scores and both losses every 25 steps.
+# Train the two-layer model here and now, from another seed. The recipe measures both scores and both losses as it goes.
+
+# %%
+say("The next cell takes about {s:.0f} s of one core.", s=card["history"][-1]["seconds"])
 
 # %% tags=["nbval-ignore-output"]
 from labs_src.models.recipes import induction as recipe
@@ -746,22 +862,47 @@ live = max(float(induction_score(p.detach()).max()) for p in heads.patterns(live
 record("live_induction_score", live, tolerance=0.1, must="> 0.8", why="trained on the spot: float sums differ, and training amplifies it")
 
 # %% [markdown]
-# **Predict.** Which rises first: the previous-token score or the induction score? Is the loss a slope or a cliff?
+# Its checkpoints also tell the loss on *chains*, the training text that does not repeat.
+#
+# **Predict.** Which score rises first? Which loss falls with it? Is the second copy's loss a slope or a cliff?
 
 # %% tags=["plot", "nbval-ignore-output"]
-show(phase_change.history_curves(run.history))
+chains, student = markov.markov_batch(64, 61, seed + 3), type(model)(model.cfg)
+history = []
+for entry, (_, weights_then) in zip(run.history, run.checkpoints, strict=True):
+    student.load_state_dict(weights_then)
+    history.append(entry | {"loss_chains": float(per_token_loss(student(chains), chains).detach().mean())})
+show(phase_change.history_curves(history))
+
+# %% tags=["nbval-ignore-output"]
+steps = [entry["step"] for entry in history]
+tagged_at = phase_change.first_above(steps, [entry["previous"] for entry in history], 0.5)
+found_at = phase_change.first_above(steps, [entry["induction"] for entry in history], 0.5)
+at = {e["step"]: e for e in history}
+say(
+    "- When the previous-token head is there (step {tagged_at}), the loss on chains has gone from {start:.1f} to {then:.1f} "
+    "nats. On random syllables both losses have *risen*: the model bets on chains.\n"
+    "- Above a previous-token score of {switch} the recipe shows mostly blocks. The loss on chains rises again, and "
+    "induction, which now has tags to read, passes 0.5 at step {found_at}. A part of that timing is the recipe's.\n"
+    "- The first copy's loss ends at {last:.1f} nats: random syllables stay random.",
+    tagged_at=tagged_at, found_at=found_at, start=history[0]["loss_chains"], then=at[tagged_at]["loss_chains"],
+    last=history[-1]["loss_first"],
+    switch=recipe.SWITCH_AT,
+)
 
 # %% [markdown]
-# - The previous-token head pays off at once: the training text depends on the token before.
-# - The induction head is worth nothing until the tags are there. Then it forms in a few dozen steps.
-# - The first copy's loss does not fall: random syllables stay random.
-#
 # One run proves little. The model's card has the same recipe on five seeds:
 
 # %%
-card = models.describe("induction-2l")
 columns = ["seed", "induction_score_best", "kcomp_diagonal_top1", "induction_without_previous_heads"]
 print(pd.DataFrame(card["seeds"]["table"])[columns].round(2).to_string(index=False))
+
+# %%
+say(
+    "Seed {s} is the shipped model, the one of all the sections above. Its induction score passed 0.5 at step {at}.",
+    s=card["recipe"]["arguments"]["seed"],
+    at=next(entry["step"] for entry in card["history"] if entry["induction"] > 0.5),
+)
 
 # %% [markdown]
 # The shipped model left checkpoints behind. Move the slider: when does the diagonal stripe appear on the right?
@@ -787,8 +928,8 @@ show(phase_change.checkpoint_slider(frames, (f"L0H{prev}", f"L1H{ind}"), active=
 #   the same sums need care.
 # - **Shortformer positions.** They never enter the stream. With ordinary or rotary positions the previous-token head is
 #   built differently.
-# - **Several heads do each job.** Ablating one head understates it. We cut them together, and chose them by a threshold
-#   on the same kind of text that we tested on.
+# - **Heads chosen by a threshold** on the same kind of text that we tested on. Two heads score high on each job, and cost
+#   very different amounts when they go.
 # - **Few training runs.** One recipe, five seeds; heads and their split of labour differ between them.
 # - **A diagonal is not a mechanism.** It says what would be copied *if* attended to; section 7 is what makes it a claim
 #   about behaviour, and only on repeated random tokens.
@@ -799,7 +940,7 @@ show(phase_change.checkpoint_slider(frames, (f"L0H{prev}", f"L1H{ind}"), active=
 #   QK and OV circuits, composition, eigenvalue copying scores.
 # - Olsson et al. 2022, [In-context Learning and Induction Heads](https://arxiv.org/abs/2209.11895): the phase change.
 # - Press et al. 2020, [Shortformer](https://arxiv.org/abs/2012.15832): positions in queries and keys only.
-# - The notes that this course grew from: the OV argument of section 4, and the question that section 6 answers.
+# - The notes: the OV argument of section 4, and the question that section 6 answers.
 #
 # ## Recap
 #
@@ -808,4 +949,4 @@ show(phase_change.checkpoint_slider(frames, (f"L0H{prev}", f"L1H{ind}"), active=
 # - OV is diagonal because attention already points at the right token. The full K circuit is diagonal because the tag
 #   must match the query's token.
 # - Parts that add up exactly are the best check there is: logits by source, scores by pair of sources.
-# - Cutting one path, with a control, turns a picture into evidence.
+# - Cutting one path turns a picture into evidence, when a control takes out as much.

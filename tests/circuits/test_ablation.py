@@ -62,3 +62,23 @@ def test_unknown_words_are_refused(model, tokens):
         ablation.ablate_heads(model, tokens, [(0, 0)], how="median")
     with pytest.raises(ValueError, match="'q', 'k' or 'v'"):
         ablation.ablate_path(model, tokens, [0], into="z")
+
+
+def test_rescaled_keeps_directions_and_takes_norms():
+    g = torch.Generator().manual_seed(3)
+    vectors, to = torch.randn(2, 5, 3, 4, generator=g), 7 * torch.randn(2, 5, 3, 4, generator=g)
+    got = ablation.rescaled(vectors, to)
+    assert torch.allclose(got.norm(dim=-1), to.norm(dim=-1), rtol=1e-4)
+    assert torch.allclose(torch.cosine_similarity(got, vectors, dim=-1), torch.ones(2, 5, 3), atol=1e-5)
+    assert torch.equal(ablation.rescaled(torch.zeros(2, 4), to[0, :2, 0]), torch.zeros(2, 4))  # nothing to scale
+
+
+def test_what_is_subtracted_is_what_the_heads_put_there(model, tokens):
+    """With both heads' writes gone, keys are those of a stream that never had them."""
+    _, cache = model.run_with_cache(tokens)
+    removed = ablation.path_writes(model, cache["blocks.0.attn.hook_result"], [0, 1, 2])
+    clean = cache["hook_embed"] + cache["hook_pos_embed"]
+    k = torch.einsum("bpd,hde->bphe", clean, model.W_K[1])
+    assert torch.allclose(cache["blocks.1.attn.hook_k"] - removed, k, atol=1e-5)
+    _, pattern = ablation.subtract(model, tokens, torch.zeros_like(removed))
+    assert torch.allclose(pattern, heads.patterns(cache)[1], atol=1e-6)

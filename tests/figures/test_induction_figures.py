@@ -55,12 +55,14 @@ def test_detector_grid_names_the_best_heads():
     ]
     figure = head_scores.detector_grid(pd.DataFrame(rows, columns=["name", "detector", "score"]))
     assert "L0H1 (0.90)" in figure.title and "L0H0 (0.70)" in figure.title
+    assert list(figure.data["score"]) == [0.9, 0.7, 0.2, 0.1]  # the table shows the first rows only
 
 
-def test_ablations_name_the_worst():
+def test_ablations_name_the_dearest_head():
     rows = [("L0H0", "zero", 3.0), ("L0H0", "mean", 1.0), ("L1H0", "zero", 0.2), ("L1H0", "mean", 0.2)]
     figure = head_scores.ablated_losses(pd.DataFrame(rows, columns=["head", "how", "loss"]), intact=0.1)
-    assert "L0H0 (zero" in figure.title and "3.00" in figure.title
+    assert "L0H0 2.90" in figure.title and "at most 0.10" in figure.title
+    assert list(figure.data["head"])[:2] == ["L0H0", "L0H0"]
     paths = pd.DataFrame([("intact", 0.9, 0.1), ("cut", 0.1, 5.0)], columns=["path", "induction", "loss"])
     assert "cut: score 0.10, loss 5.00" in head_scores.path_ablations(paths, "a title").alt
 
@@ -70,14 +72,19 @@ def test_composition_counts_what_is_above_the_band():
     scores = pd.DataFrame(rows, columns=["kind", "pair", "group", "score"])
     figure = head_scores.composition_dots(scores, np.linspace(0.1, 0.2, 50))
     assert "0 of 2 for Q, 2 of 2 for K, 0 of 2 for V" in figure.alt
+    marked = scores.assign(group=["few" if k == "K" else "many" for k in scores["kind"]])
+    assert list(head_scores.composition_dots(marked, np.linspace(0.1, 0.2, 50)).data["group"])[:2] == ["few", "few"]
     assert figure.title.startswith("Highest: K-composition of L0H0 to L1H0, 0.300")
 
 
 def test_a_circuit_that_is_not_diagonal_is_not_called_so():
     circuit = torch.eye(4)
-    assert "100%" in vocab_circuits.circuit_heatmap(circuit, "OV", "source", "predicted").title
+    names = ["ba", "be", "bi", "bo"]
+    diagonal = vocab_circuits.circuit_heatmap(circuit, "OV", "source", "predicted", tokens=names)
+    assert "1.0 on the diagonal, 0.0 off it" in diagonal.title
+    assert list(diagonal.plotly.data[0].x) == names and "%{z" in diagonal.plotly.data[0].hovertemplate
     figure = vocab_circuits.circuit_heatmap(circuit.roll(1, 0), "OV", "source", "predicted")
-    assert "0% of rows" in figure.title
+    assert "0.0 on the diagonal, 0.3 off it" in figure.title
     assert axes(figure) == {"source", "predicted"}
 
 
@@ -105,6 +112,11 @@ def test_history_states_when_scores_rise():
         == "First score above 0.5: previous-token at step 10, induction at step 20"
     )
     assert "induction never" in phase_change.history_curves(HISTORY[:2]).title
+    chains = [entry | {"loss_chains": 4.8} for entry in HISTORY]
+    assert (
+        len(phase_change.history_curves(chains).plotly.data)
+        == len(phase_change.history_curves(HISTORY).plotly.data) + 1
+    )
 
 
 def test_each_slider_step_shows_its_own_checkpoint():

@@ -348,6 +348,21 @@ def copying_by_singular_values(left, right):
     return torch.trace(left @ right) / torch.linalg.svdvals(left @ right).sum()
 
 
+@copying.wrong(says="singular values are not eigenvalues")
+def copying_by_singular_values_of_the_small_matrix(left, right):
+    return torch.linalg.eigvals(right @ left).real.sum() / torch.linalg.svdvals(right @ left).sum()
+
+
+@copying.wrong(says="singular values are not eigenvalues")
+def copying_by_the_sum_of_singular_values(left, right):
+    return torch.linalg.svdvals(left @ right).sum()
+
+
+@copying.wrong(says="singular values are not eigenvalues")
+def copying_by_the_sum_of_the_small_matrix(left, right):
+    return torch.linalg.svdvals(right @ left).sum()
+
+
 @copying.wrong(says="fraction of positive")
 def copying_by_counting(left, right):
     return (torch.linalg.eigvals(right @ left).real > 0).float().mean()
@@ -395,56 +410,61 @@ logits = Answers("ov_logit_contribution")
 
 
 def _one_hot(OV, tokens):
-    return F.one_hot(tokens, OV.shape[1]).T.float()
+    return F.one_hot(tokens, OV.shape[0]).float()
 
 
-@logits.wrong(says="pattern is the wrong way round")
-def logits_with_the_pattern_as_it_is(OV, tokens, pattern):
-    return OV @ _one_hot(OV, tokens) @ pattern
+@logits.wrong(says="pattern is transposed")
+def logits_with_the_pattern_transposed(OV, tokens, pattern):
+    return pattern.T @ _one_hot(OV, tokens) @ OV
 
 
 @logits.wrong(says="attention is missing")
 def logits_without_attention(OV, tokens, pattern):
-    return OV[:, tokens]
+    return OV[tokens]
 
 
 @logits.wrong(says="only the last position")
 def logits_of_the_last_position(OV, tokens, pattern):
-    return OV[:, tokens] @ pattern[-1]
+    return pattern[-1] @ OV[tokens]
 
 
 @logits.wrong(says="keeps only one of its places")
 def logits_with_overwritten_tokens(OV, tokens, pattern):
-    X = torch.zeros(OV.shape[1], len(tokens))
+    X = torch.zeros(len(tokens), OV.shape[0])
     last = {token: position for position, token in enumerate(tokens.tolist())}
-    X[list(last.keys()), list(last.values())] = 1.0
-    return OV @ X @ pattern.T
+    X[list(last.values()), list(last.keys())] = 1.0
+    return pattern @ X @ OV
 
 
-@logits.wrong(says="row for each position")
-def logits_as_rows(OV, tokens, pattern):
-    return pattern @ OV[:, tokens].T
+@logits.wrong(says="column for each position")
+def logits_as_columns(OV, tokens, pattern):
+    return OV.T @ _one_hot(OV, tokens).T @ pattern.T
 
 
 @logits.wrong(says="raises")
-def logits_with_the_one_hot_untransposed(OV, tokens, pattern):
-    return OV @ F.one_hot(tokens, OV.shape[1]).float() @ pattern.T
+def logits_with_the_one_hot_transposed(OV, tokens, pattern):
+    return pattern @ _one_hot(OV, tokens).T @ OV
 
 
 @logits.wrong(says="it")
-def logits_with_ov_for_rows(OV, tokens, pattern):
-    return OV.T @ F.one_hot(tokens, OV.shape[0]).T.float() @ pattern.T
+def logits_with_ov_for_columns(OV, tokens, pattern):
+    return pattern @ F.one_hot(tokens, OV.shape[1]).float() @ OV.T
+
+
+@logits.wrong(says="raises")
+def logits_without_the_size_of_the_vocabulary(OV, tokens, pattern):
+    return pattern @ F.one_hot(tokens).float() @ OV
 
 
 @logits.right
-def logits_by_columns(OV, tokens, pattern):
-    return OV[:, tokens] @ pattern.T
+def logits_by_rows(OV, tokens, pattern):
+    return pattern @ OV[tokens]
 
 
 @logits.right
 def logits_by_scatter(OV, tokens, pattern):
-    XA = torch.zeros(OV.shape[1], len(tokens)).index_add_(0, tokens, pattern.T.contiguous())
-    return torch.einsum("cv,vq->cq", OV, XA)
+    AX = torch.zeros(len(tokens), OV.shape[0]).index_add_(1, tokens, pattern)
+    return torch.einsum("qv,vc->qc", AX, OV)
 
 
 # ── attention_pattern ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -669,6 +689,16 @@ def composition_by_spectral_norm(W_A, W_B):
     return torch.linalg.norm(W_A @ W_B, 2) / torch.linalg.norm(W_A, 2) / torch.linalg.norm(W_B, 2)
 
 
+@comp.wrong(says="never above 1")
+def composition_with_a_missing_bracket(W_A, W_B):
+    return (W_A @ W_B).norm() / W_A.norm() * W_B.norm()
+
+
+@comp.wrong(says="never above 1")
+def composition_with_a_missing_bracket_the_other_way(W_A, W_B):
+    return torch.linalg.norm(W_A @ W_B) / torch.linalg.norm(W_B) * torch.linalg.norm(W_A)
+
+
 @comp.wrong(says="squared norms")
 def composition_squared(W_A, W_B):
     return ((W_A @ W_B) ** 2).sum() / ((W_A**2).sum() * (W_B**2).sum())
@@ -863,6 +893,12 @@ def path_added(q, k, written, heads, W_K):
 
 @path.wrong(says="that is the intact pattern")
 def path_intact(q, k, written, heads, W_K):
+    return _soft(q, k)
+
+
+@path.wrong(says="only those heads were kept")
+def path_kept(q, k, written, heads, W_K):
+    k = written[:, :, heads].sum(2) @ W_K
     return _soft(q, k)
 
 
