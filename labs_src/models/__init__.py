@@ -1,21 +1,26 @@
 """Shipped models by name: ``load("induction-2l")``.
 
 Every byte read is checked against ``data/manifest.json`` first. torch and transformer_lens are imported only when a
-model is loaded; nothing here touches a network.
+model is loaded; nothing here touches a network, but for ``load("gemma-2-2b")`` where it is not on this machine yet
+(``hub``).
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from labs_src import paths
 from labs_src.models.manifest import DamagedFile, read_manifest, verified
+
+OFFLINE_ASKED = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+"""Whether a person asked for no connections, before ``load`` of a shipped model sets the same variable."""
 
 __all__ = ["DamagedFile", "Loaded", "describe", "load", "names"]
 
@@ -30,6 +35,8 @@ class Loaded:
         tokenizer: Hugging Face tokenizer of the synthetic language (``<bos>`` in front of every text).
         card: origin, recipe, architecture, measured properties and their tolerances, licence.
         path: the folder it was read from.
+        dictionaries: sparse dictionaries by hook point, read when asked for; empty if none come with the model.
+        labels: label tables by hook point, read when asked for.
     """
 
     name: str
@@ -37,6 +44,8 @@ class Loaded:
     tokenizer: Any
     card: dict[str, Any]
     path: Path
+    dictionaries: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
     def checkpoints(self) -> Iterator[tuple[int, Any]]:
         """(step, model) along training, first to last, one model at a time; nothing if none were shipped."""
@@ -59,29 +68,45 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def load(name: str) -> Loaded:
-    """Load a shipped model.
+    """Load a shipped model, or Gemma-2-2B.
 
     Raises:
         ValueError: for an unknown name; the message lists what exists and the nearest match.
         DamagedFile: if a file is missing or is not the shipped one.
+        labs_src.models.hub.Unavailable: if Gemma-2-2B cannot be had; the message says what to do.
     """
+    from labs_src.models import attached, hub
+
+    if name in hub.REPOSITORIES:
+        return hub.load(name)
     card, folder = describe(name), _folder(name)
     _be_quiet()
-    from labs_src.language import markov
-
     if card["kind"] == "attention-only":
         model: Any = _attention_only(folder / "model.safetensors", card)
     else:
         model = _bridge(folder, card)
-    return Loaded(name=name, model=model, tokenizer=markov.tokenizer(), card=card, path=folder)
+    return Loaded(
+        name=name,
+        model=model,
+        tokenizer=_tokenizer(folder, card),
+        card=card,
+        path=folder,
+        dictionaries=attached.dictionaries(folder, card),
+        labels=attached.labels(folder, card),
+    )
 
 
 def _folder(name: str) -> Path:
+    from labs_src.models.hub import REPOSITORIES
+
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.3)
+        near = difflib.get_close_matches(str(name), [*known, *REPOSITORIES], n=1, cutoff=0.3)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"there is no model {name!r}.{hint} Shipped models: {', '.join(known) or 'none'}.")
+        raise ValueError(
+            f"there is no model {name!r}.{hint} Shipped models: {', '.join(known) or 'none'}. "
+            f"To be downloaded: {', '.join(REPOSITORIES)}."
+        )
     return paths.DATA / "models" / name
 
 
@@ -90,6 +115,15 @@ def _be_quiet() -> None:
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ.setdefault(variable, "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def _tokenizer(folder: Path, card: dict[str, Any]) -> Any:
+    """That of the module which made the text, or, where no module did, the one in the model's folder."""
+    if "text" in card:
+        return importlib.import_module(card["text"]).tokenizer()
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def _attention_only(file: Path, card: dict[str, Any], step: int | None = None) -> Any:

@@ -34,24 +34,41 @@ class Comparison:
 
 def recipes() -> dict[str, Callable[[Path], None]]:
     """What writes each shipped model into a folder."""
-    from labs_src.models.recipes import prenorm, ship
+    from labs_src.models.planted import ship as planted
+    from labs_src.models.recipes import dictionaries, gemma_ship, prenorm, ship
 
-    return {"induction-2l": ship.induction_2l, "induction-1l": ship.induction_1l, "mini-prenorm": prenorm.ship}
+    return {
+        "induction-2l": ship.induction_2l,
+        "induction-1l": ship.induction_1l,
+        "mini-prenorm": prenorm.ship,
+        "mini-gemma": gemma_ship.base,
+        "mini-gemma-it": gemma_ship.tuned,  # tunes the shipped mini-gemma
+        dictionaries.NAME: dictionaries.ship,  # trained on the shipped mini-gemma
+        "planted-orthonormal": planted.orthonormal,
+        "planted-packed": planted.packed,
+    }
+
+
+def shipped_folder(name: str) -> Path:
+    """Where what a recipe makes is shipped: ``mini-gemma-dictionaries`` in ``data/dictionaries/mini-gemma``."""
+    model = name.removesuffix("-dictionaries")
+    return paths.DATA / ("models" if model == name else "dictionaries") / model
 
 
 def compare_with_shipped(name: str, built: Path) -> Comparison:
     """Compare a retrained model with the shipped one, by weights, then by measured properties."""
-    from labs_src.models import describe, names
-    from labs_src.models.manifest import sha256
+    from labs_src.models.manifest import read_manifest, sha256, verified
 
     new = json.loads((built / "card.json").read_text(encoding="utf-8"))
-    old = describe(name) if name in names() else {"measured": {}, "tolerance": {}}
-    rows, shipped = [], paths.DATA / "models" / name
+    rows, shipped, old = [], shipped_folder(name), {"measured": {}, "tolerance": {}}
+    card = shipped / "card.json"
+    if card.relative_to(paths.DATA).as_posix() in read_manifest():
+        old = json.loads(verified(card).read_text(encoding="utf-8"))
     for key, value in new["measured"].items():
         before, tolerance = old["measured"].get(key), old["tolerance"].get(key)
         within = before is not None and tolerance is not None and abs(value - before) <= tolerance
         rows.append((key, before, value, tolerance, within))
-    weights = sorted(p.name for p in built.glob("*.safetensors"))
+    weights = sorted(p.name for p in built.glob("*.safetensors")) or sorted(p.name for p in built.glob("*.npz"))
     same = all((shipped / w).is_file() and sha256(shipped / w) == sha256(built / w) for w in weights)
     if not old["measured"]:
         ok, verdict = False, "new: nothing is shipped under this name yet"
@@ -111,7 +128,7 @@ def build(
             if compare:
                 show(table(results[-1]))
             if ship:
-                target = paths.DATA / "models" / name
+                target = shipped_folder(name)
                 shutil.rmtree(target, ignore_errors=True)
                 shutil.copytree(folder, target)
                 write_manifest()

@@ -19,18 +19,24 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from labs_src.language import corpus
+from labs_src.language import chat, corpus
+from labs_src.language.passages import DOMAINS
 
 if TYPE_CHECKING:
     from transformers import Gemma2ForCausalLM
 
 SEED = 0
-STEPS = 2800
+STEPS = 2900
 BATCH = 16
 LEARNING_RATE = 3e-3
 WARM_UP = 100
 WEIGHT_DECAY = 0.05
 INIT_STD = 0.06
+TUNE_STEPS = 300
+TUNE_LEARNING_RATE = 3e-4
+EARLY_STEPS = 600
+EARLY_DOMAINS = DOMAINS | {"fieldnotes": 6.0, "lists": 2.0}
+"""The first steps read more text that repeats itself word by word: copying is learnt sooner."""
 SPREAD_SIGMA = 1.0
 SPREAD_SEED = 5
 
@@ -82,7 +88,7 @@ def update(model: Gemma2ForCausalLM, opt: torch.optim.AdamW, ids: Tensor, target
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     opt.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def schedule(step: int, steps: int) -> float:
@@ -109,7 +115,8 @@ def train(
     opt = optimiser(model, LEARNING_RATE)
     run, started = GemmaRun(model), time.process_time()
     for step in range(steps):
-        ids = corpus.token_ids("train", BATCH, seed, start=step * BATCH)
+        domains = EARLY_DOMAINS if step < EARLY_STEPS else None
+        ids = corpus.token_ids("train", BATCH, seed, start=step * BATCH, domains=domains)
         loss = update(model, opt, ids, ids, LEARNING_RATE * schedule(step, steps))
         if (step + 1) % every == 0 or step + 1 == steps:
             model.eval()
@@ -123,12 +130,36 @@ def train(
     return run
 
 
+def tune(model: Gemma2ForCausalLM, seed: int = SEED, steps: int = TUNE_STEPS) -> GemmaRun:
+    """Tune a trained model on conversations, in place; only answers are learnt from. Its gains must not be spread.
+
+    Args:
+        model: from ``train``, or a shipped one after ``spread_gains(model, undo=True)``.
+        seed: fixes the conversations.
+        steps: optimiser steps of ``BATCH`` sequences.
+    """
+    model.train()
+    opt, started = optimiser(model, TUNE_LEARNING_RATE), time.process_time()
+    run = GemmaRun(model)
+    for step in range(steps):
+        ids, answers, _ = chat.sequences("train", BATCH, seed, start=step * BATCH)
+        share = min(1.0, (step + 1) / 20) * (1 - step / steps)
+        loss = update(model, opt, ids, ids.masked_fill(~answers, -100), TUNE_LEARNING_RATE * share)
+        if (step + 1) % 50 == 0 or step + 1 == steps:
+            entry = {"step": step + 1, "seconds": time.process_time() - started, "train_loss": loss}
+            run.history.append(entry)
+    model.eval()
+    return run
+
+
 @torch.no_grad()
-def spread_gains(model: Gemma2ForCausalLM, sigma: float = SPREAD_SIGMA, seed: int = SPREAD_SEED) -> None:
+def spread_gains(
+    model: Gemma2ForCausalLM, sigma: float = SPREAD_SIGMA, seed: int = SPREAD_SEED, undo: bool = False
+) -> None:
     """Spread the gains of the norms before attention and before the MLP; the model computes the same function.
 
     With s = exp(sigma * normal): (1 + gain) is multiplied by s, and the columns of the weights that read the
-    normed vector are divided by s.
+    normed vector are divided by s. ``undo`` takes the same spread back.
     """
     g = torch.Generator().manual_seed(seed)
     for layer in model.model.layers:
@@ -137,7 +168,7 @@ def spread_gains(model: Gemma2ForCausalLM, sigma: float = SPREAD_SIGMA, seed: in
             (layer.pre_feedforward_layernorm, [layer.mlp.gate_proj, layer.mlp.up_proj]),
         )
         for norm, readers in pairs:
-            s = torch.exp(sigma * torch.randn(norm.weight.shape, generator=g))
+            s = torch.exp(sigma * torch.randn(norm.weight.shape, generator=g) * (-1 if undo else 1))
             norm.weight.copy_((1 + norm.weight) * s - 1)
             for reader in readers:
                 reader.weight.div_(s)

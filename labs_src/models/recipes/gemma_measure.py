@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from labs_src.language import corpus
+from labs_src.language import chat, corpus, prompts
+from labs_src.language.words import FACTS
 
 EVAL_SEED = 4321
 
@@ -69,3 +70,61 @@ def progress(model: Model) -> dict[str, float]:
     for name in ("capital", "currency", "sum", "retrieve", "other_name", "close"):
         found[name] = reasons.get(name, float("nan"))
     return found
+
+
+def abilities(model: Model, n: int = 256) -> dict[str, float]:
+    """Every number in the card of ``mini-gemma``.
+
+    induction: repeated nonce names whose neighbours training text never shows together. held_facts: facts in words in
+    which training text never states them, among all values of facts. capital_*: 48 countries, five sets of clutter each
+    (``prompts.CLUTTERS``), among all capitals. capital_top1 is the same as capital_none over all words: after "the
+    capital of France is" the grammar may also say "not". retrieval_*: who has what, of three people, with so many
+    sentences in between. nonce_after_4: copying the first of five names, where training text has two or four.
+
+    Args:
+        model: anything that gives logits for ids.
+        n: sequences of each split.
+    """
+    valid, held = (corpus.sequences(split, n, EVAL_SEED) for split in ("validation", "held"))
+    found = text_loss(model, valid) | induction(model, held)
+    capitals = prompts.fact_ids("capital")
+    values = torch.cat([prompts.fact_ids(fact) for fact in FACTS])
+    found["held_facts"] = prompts.held_facts(EVAL_SEED).accuracy(model, values)
+    found["capital_top1"] = prompts.facts("capital").accuracy(model)
+    for clutter in prompts.CLUTTERS:
+        repeats = 1 if clutter == "none" else 5
+        found[f"capital_{clutter}"] = prompts.facts("capital", clutter, repeats, EVAL_SEED).accuracy(model, capitals)
+    found["currency_none"] = prompts.facts("currency").accuracy(model, prompts.fact_ids("currency"))
+    for clutter in (0, 6, 12):
+        found[f"retrieval_{clutter}"] = prompts.retrieval(n, clutter, EVAL_SEED).accuracy(model)
+    found["other_name"] = prompts.names(n, EVAL_SEED).accuracy(model)
+    found["nonce_after_4"] = prompts.nonce(n, 4, EVAL_SEED).accuracy(model)
+    return found
+
+
+@torch.no_grad()
+def answers(model: Model, split: str = "held", n: int = 64) -> dict[str, float]:
+    """Top-1 accuracy on the tokens of answers in conversations, over all and by kind of question."""
+    ids, inside, kind = chat.sequences(split, n, EVAL_SEED)
+    loss, hit = predictions(model, ids)
+    found = {"answers": _share(hit, inside), "answer_loss": float(loss[inside].mean())}
+    found |= {f"answers_{name}": _share(hit, inside & (kind == i)) for i, name in enumerate(chat.KINDS)}
+    return found
+
+
+@torch.no_grad()
+def head_scores(model: torch.nn.Module, text: corpus.Corpus) -> dict[str, list[list[float]]]:
+    """Attention of every head [layer][head]: to the token before; to the word that induction would copy; to ``<bos>``.
+
+    Induction: in a repeated nonce name, from a word to the word that followed it the first time.
+
+    Args:
+        model: a Hugging Face model with eager attention.
+        text: sequences with repeated nonce names.
+    """
+    patterns = torch.stack(model(text.ids, output_attentions=True).attentions)  # [layer, sequence, head, query, key]
+    previous = patterns.diagonal(-1, -2, -1)[..., 1:].mean((1, -1))
+    row, at = text.inside_repeat().nonzero(as_tuple=True)
+    copied = patterns[:, row, :, at - 1, text.depends[row, at]].mean(0)  # the indexed axis comes first
+    first = patterns[..., 2:, 0].mean((1, -1))
+    return {"previous": previous.tolist(), "induction": copied.tolist(), "bos": first.tolist()}
