@@ -103,7 +103,7 @@ def test_a_kernel_that_starts_nothing(tmp_path, monkeypatch):
     ("memory", "token", "says"), [(4.0, True, "memory"), (64.0, False, "token"), (64.0, True, "accept the licence")]
 )
 def test_gemma_names_the_one_thing_that_is_missing(tmp_path, monkeypatch, memory, token, says):
-    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_TOKEN_PATH"):
+    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_TOKEN_PATH", "LABS_GEMMA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setattr(doctor, "memory_gb", lambda: (memory, memory))
@@ -114,7 +114,7 @@ def test_gemma_names_the_one_thing_that_is_missing(tmp_path, monkeypatch, memory
     weights = tmp_path / "hub" / "models--google--gemma-2-2b" / "snapshots" / "1"
     weights.mkdir(parents=True)
     (weights / "model.safetensors").touch()
-    assert (doctor.gemma_problem() == "") == (memory > 12)
+    assert (doctor.gemma_problem() == "") == (memory > doctor.GEMMA_MEMORY_GB)
 
 
 def test_it_imports_no_torch():
