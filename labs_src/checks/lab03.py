@@ -5,15 +5,13 @@ from __future__ import annotations
 from labs_src.checks.compare import expect
 from labs_src.checks.contract import Exercise, Part
 from labs_src.checks.lab03_geometry import (
-    ANGLES,
     CO_ACTIVATION,
     DIMENSIONALITY,
-    NEURONS,
     activations,
     count_pairs,
-    count_weights,
-    dimensionality_by_loop,
-    gaps_by_turning,
+    judge_counts,
+    judge_gaps,
+    judge_with_absent,
     plane,
     polygon_closed_form,
     polygons,
@@ -41,7 +39,9 @@ from labs_src.checks.lab03_theory import (
     TWO,
     by_gauss_points,
     by_signs,
+    differentiate,
     directions,
+    judge_gradients,
     on_a_grid,
     two,
     uniform_case,
@@ -111,7 +111,7 @@ EXERCISES = (
         name="toy_gradients",
         lab="03",
         title="The gradient written out",
-        parts=(Part("gradients of W and b equal finite differences", 3, gradient_case, expect(finite_differences, mistakes=GRADIENTS, rtol=1e-3, atol=1e-4)),),
+        parts=(Part("gradients of W and b equal finite differences", 3, gradient_case, expect(finite_differences, names=("dW", "db"), mistakes=GRADIENTS, rtol=1e-3, atol=1e-4)),),
         hints=(
             "Go backwards: from the loss to the output, through the ReLU, then through each of the two uses of W.",
             "g = 2 * importance * (out - x) * (out > 0) / batch. The decoder gives h gᵀ; then q = W g is the gradient at h.",
@@ -124,7 +124,7 @@ EXERCISES = (
         name="angle_gaps",
         lab="03",
         title="Gaps between directions",
-        parts=(Part("one gap for each direction, all the way round", 2, plane, expect(gaps_by_turning, axes="gap", mistakes=ANGLES, rtol=1e-3)),),
+        parts=(Part("one gap for each direction, all the way round", 2, plane, judge_gaps),),
         hints=(
             "torch.atan2(y, x) gives an angle; in which order must they be before differences mean anything?",
             "n sorted angles have n - 1 differences. The last gap goes from the largest angle over the cut to the smallest.",
@@ -137,7 +137,10 @@ EXERCISES = (
         name="interference_loss",
         lab="03",
         title="Own error and interference",
-        parts=(Part("both terms, for directions of any length", 2, directions, expect(by_signs, mistakes=INTERFERENCE)),),
+        parts=(
+            Part("both terms, for directions of any length", 1, directions, expect(by_signs, mistakes=INTERFERENCE)),
+            Part("both can be differentiated with respect to W", 1, directions, judge_gradients, differentiate),
+        ),
         hints=(
             "G = W.T @ W holds everything: squared norms on the diagonal, dot products elsewhere.",
             "(G**2).sum(dim=1) also holds the diagonal; take G_ii² out again.",
@@ -194,7 +197,7 @@ EXERCISES = (
         title="A feature's share of a dimension",
         parts=(
             Part("n features spread evenly in the plane have 2/n each", 1, polygons, expect(polygon_closed_form, axes="instance feature", mistakes=DIMENSIONALITY, rtol=1e-3)),
-            Part("any directions, norms and instances; 0 for a feature that is not there", 1, with_absent, expect(dimensionality_by_loop, axes="instance feature", mistakes=DIMENSIONALITY, rtol=1e-3)),
+            Part("any directions, norms and instances; 0 for a feature that is not there", 1, with_absent, judge_with_absent),
         ),
         hints=(
             "The hat means: scaled to length 1. What happens to a column of zeros?",
@@ -208,7 +211,7 @@ EXERCISES = (
         name="features_per_neuron",
         lab="03",
         title="Features per neuron",
-        parts=(Part("a count for each hidden unit", 2, weights, expect(count_weights, axes="d_hidden", mistakes=NEURONS)),),
+        parts=(Part("a count for each hidden unit", 2, weights, judge_counts),),
         hints=(
             "A neuron is a row of W. A large negative weight is a response too.",
             "Compare |W| with the threshold and count along the features.",

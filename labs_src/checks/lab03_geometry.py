@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from labs_src.checks.compare import Mistake, normal
+from labs_src.checks.compare import Mistake, expect, normal
 
 # angle_gaps: for each direction, turn until the next one is met -----------------------------------------------------
 
@@ -29,13 +29,39 @@ def _angles(W):
     return torch.atan2(W[1], W[0])
 
 
+def _between(W, order=False, close=True):
+    """Angles between columns that follow each other, by the cosine: never above 180 degrees."""
+    W = W[:, _angles(W).argsort()] if order else W
+    after = W.roll(-1, dims=1)
+    angle = torch.cosine_similarity(W, after, dim=0).clamp(-1, 1).acos().rad2deg()
+    return angle if close else angle[:-1]
+
+
+IN_THE_LIST = "neighbours in the list are not neighbours on the circle: sort the angles before taking differences"
+
+
 ANGLES = (
     Mistake("the gap across the cut at ±180 degrees is missing: one gap for each feature, they sum to 360", lambda W: _angles(W).rad2deg().sort().values.diff().sort().values),
     Mistake("those are radians; the answer is in degrees", lambda W: gaps_by_turning(W).deg2rad()),
     Mistake("the gaps are right, but not sorted: smallest first", lambda W: (lambda a: torch.cat([a.diff(), a[:1] + 360 - a[-1:]]))(_angles(W).rad2deg().sort().values)),
-    Mistake("neighbours in the list are not neighbours on the circle: sort the angles before taking differences", lambda W: (lambda a: torch.cat([a.diff(), a[:1] + 360 - a[-1:]]).sort().values)(_angles(W).rad2deg())),
+    Mistake(IN_THE_LIST, lambda W: (lambda a: torch.cat([a.diff(), a[:1] + 360 - a[-1:]]).sort().values)(_angles(W).rad2deg())),
+    Mistake(IN_THE_LIST, lambda W: (lambda a: (a.roll(-1) - a) % 360)(_angles(W).rad2deg())),
+    Mistake(IN_THE_LIST, lambda W: (lambda a: ((a.roll(-1) - a) % 360).sort().values)(_angles(W).rad2deg())),
+    *(Mistake(IN_THE_LIST, lambda W, c=c, s=s: s(_between(W, close=c))) for c in (True, False) for s in (lambda a: a, lambda a: a.sort().values)),
+    Mistake("the gap from the last direction back to the first is missing: one gap for each feature", lambda W: _between(W, order=True, close=False).sort().values),
     Mistake("those are the angles themselves; the answer is the gaps between neighbours", lambda W: _angles(W).rad2deg().sort().values),
 )  # fmt: skip
+
+_gaps = expect(gaps_by_turning, axes="gap", mistakes=ANGLES, rtol=1e-3)
+
+
+def judge_gaps(inputs: dict, value) -> str | None:
+    """As `expect`, and the right gaps in any other order are named as such."""
+    message = _gaps(inputs, value)
+    if message and isinstance(value, torch.Tensor) and value.dim() == 1:
+        sorted_message = _gaps(inputs, value.sort().values)
+        return message if sorted_message else "the gaps are right, but not sorted: smallest first"
+    return message
 
 
 # co_activation, feature_dimensionality, features_per_neuron: loops --------------------------------------------------
@@ -61,6 +87,9 @@ CO_ACTIVATION = (
     Mistake("divided by how often j is on: that is P(i | j), not P(i and j)", lambda x: (lambda on: (on.T @ on) / on.sum(0)[None, :])((x > 0).float())),
     Mistake("the diagonal should hold how often each feature is on", lambda x: (lambda on: (on.T @ on / len(x)).fill_diagonal_(0))((x > 0).float())),
     Mistake("that is a correlation; count how often both are on", lambda x: torch.corrcoef(x.T)),
+    Mistake("that is a correlation; count how often both are on", lambda x: torch.corrcoef((x > 0).float().T)),
+    Mistake("that is a covariance; count how often both are on, and leave the means in", lambda x: torch.cov((x > 0).float().T)),
+    Mistake("that is a covariance; count how often both are on, and leave the means in", lambda x: torch.cov((x > 0).float().T, correction=0)),
     Mistake("that is how often at least one of the two is on; both must be", lambda x: (lambda on: (on[:, :, None] | on[:, None, :]).float().mean(0))(x > 0)),
 )  # fmt: skip
 
@@ -118,6 +147,21 @@ DIMENSIONALITY = (
 )  # fmt: skip
 
 
+_shares = expect(dimensionality_by_loop, axes="instance feature", mistakes=DIMENSIONALITY, rtol=1e-3)
+
+
+def judge_with_absent(inputs: dict, value) -> str | None:
+    """As `expect`, but NaN from a feature of norm 0 does not hide what else is wrong."""
+    if not isinstance(value, torch.Tensor) or not bool(torch.isnan(value).any()):
+        return _shares(inputs, value)
+    absent = inputs["W"].norm(dim=1) == 0
+    why = "a feature of norm 0 gives 0/0, which is NaN; its D is 0. Clamp its norm before you divide by it"
+    if value.shape != absent.shape or bool(torch.isnan(value[~absent]).any()):
+        return why + ". The NaN spreads to features that are there"
+    other = _shares(inputs, torch.where(absent, 0.0, value))
+    return why if other is None else f"{other}. And {why}"
+
+
 def weights(rng) -> dict:
     return {"W": normal(rng, 6, 11, scale=0.6), "threshold": float(rng.uniform(0.25, 0.5))}
 
@@ -135,3 +179,13 @@ NEURONS = (
     Mistake("weights were compared after scaling each feature to length 1; use them as they are", lambda W, t: ((W / W.norm(dim=0)).abs() > t).sum(1)),
     Mistake("weights were squared before comparing with the threshold", lambda W, t: (t < W**2).sum(1)),
 )  # fmt: skip
+
+_counts = expect(count_weights, axes="d_hidden", mistakes=NEURONS)
+
+
+def judge_counts(inputs: dict, value) -> str | None:
+    """As `expect`, and counts are integers."""
+    message = _counts(inputs, value)
+    if message is None and isinstance(value, torch.Tensor) and value.dtype.is_floating_point:
+        return "the counts are right, but floating point; sum True and False, which gives integers"
+    return message

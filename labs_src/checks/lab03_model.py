@@ -19,18 +19,19 @@ def positive(rng, *shape: int, low: float = 0.3, high: float = 1.5) -> torch.Ten
 
 def frame(rng) -> dict:
     """A basis and a point for which none of the usual short cuts happens to give the sparsest code."""
+    short_cuts = (_first_pair, _greedy_pair, _two_best_aligned, _longest, *map(_smallest, ("l2", "sum", "max")))
     while True:
         inputs = _any_frame(rng)
-        wrong = (_first_pair, _pair_by(lambda c: (c**2).sum()), _pair_by(lambda c: c.sum()), _pair_by(lambda c: c.abs().max()))
-        best = _pair_by(lambda c: c.abs().sum())(**inputs)
-        if all((best - code(**inputs)).abs().max() > 0.05 for code in wrong):
+        best = _smallest("l1")(**inputs)
+        if all((best - code(**inputs)).abs().max() > 0.05 for code in short_cuts):
             return inputs
 
 
 def _any_frame(rng) -> dict:
     k = 5
     angle = np.pi * (np.arange(k) + rng.uniform(-0.25, 0.25, k)) / k  # no two vectors nearly parallel
-    basis = np.stack((np.cos(angle), np.sin(angle))) * rng.uniform(0.7, 1.4, k)
+    length = rng.uniform(0.4, 1.8, k)  # a vector's length matters as well as its direction
+    basis = np.stack((np.cos(angle), np.sin(angle))) * length
     x = basis @ rng.normal(size=k)
     return {"basis": torch.from_numpy(basis[:, rng.permutation(k)]).float(), "x": torch.from_numpy(x).float()}
 
@@ -44,32 +45,81 @@ def basis_pursuit(basis, x) -> torch.Tensor:
     return torch.from_numpy(found.x[:k] - found.x[k:])
 
 
-def _first_pair(basis, x):
-    c = torch.zeros(basis.shape[1])
-    c[:2] = torch.linalg.solve(basis[:, :2], x)
-    return c
+def _every_pair(basis, x) -> tuple[list[tuple[int, int]], torch.Tensor]:
+    """All pairs of columns, and the code that each gives (Cramer's rule): [pairs, k]."""
+    pairs = list(itertools.combinations(range(basis.shape[1]), 2))
+    codes = torch.zeros(len(pairs), basis.shape[1])
+    for row, (i, j) in enumerate(pairs):
+        (a, b), (c, d), (u, v) = basis[:, i].tolist(), basis[:, j].tolist(), x.tolist()
+        codes[row, i], codes[row, j] = (u * d - v * c) / (a * d - b * c), (a * v - b * u) / (a * d - b * c)
+    return pairs, codes
 
 
-def _pair_by(score):
+SCORES = {
+    "l1": lambda c: c.abs().sum(1),
+    "l2": lambda c: (c**2).sum(1),
+    "sum": lambda c: c.sum(1),
+    "max": lambda c: c.abs().amax(1),
+}
+
+
+def _smallest(score: str):
     def code(basis, x):
-        pairs = itertools.combinations(range(basis.shape[1]), 2)
-        best = None
-        for pair in map(list, pairs):
-            c = torch.zeros(basis.shape[1])
-            c[pair] = torch.linalg.solve(basis[:, pair], x)
-            if best is None or score(c) < score(best):
-                best = c
-        return best
+        _, codes = _every_pair(basis, x)
+        return codes[SCORES[score](codes).argmin()]
 
     return code
 
 
+def _pair(basis, x, chosen) -> torch.Tensor:
+    pairs, codes = _every_pair(basis, x)
+    return codes[pairs.index(tuple(sorted(chosen)))]
+
+
+def _aligned(basis, x):
+    return (basis.T @ x / basis.norm(dim=0)).abs()
+
+
+def _first_pair(basis, x):
+    return _pair(basis, x, (0, 1))
+
+
+def _two_best_aligned(basis, x):
+    return _pair(basis, x, _aligned(basis, x).topk(2).indices.tolist())
+
+
+def _longest(basis, x):
+    return _pair(basis, x, basis.norm(dim=0).topk(2).indices.tolist())
+
+
+def _greedy_pair(basis, x):
+    """The vector that points most like x, then its best partner."""
+    first = int(_aligned(basis, x).argmax())
+    pairs, codes = _every_pair(basis, x)
+    codes = codes[[first in pair for pair in pairs]]
+    return codes[SCORES["l1"](codes).argmin()]
+
+
 SPARSEST = (
-    Mistake("that is least squares: it spreads over every vector; at most two may be used", lambda basis, x: torch.linalg.pinv(basis) @ x),
+    Mistake(
+        "that is least squares: it spreads over every vector; at most two may be used",
+        lambda basis, x: torch.linalg.pinv(basis) @ x,
+    ),
     Mistake("only the first two columns were tried; go through every pair", _first_pair),
-    Mistake("the pair with the smallest sum of squares; take the smallest sum of |c|", _pair_by(lambda c: (c**2).sum())),
-    Mistake("the pair with the smallest sum of c with its sign; take |c|", _pair_by(lambda c: c.sum())),
+    Mistake("the pair with the smallest sum of squares; take the smallest sum of |c|", _smallest("l2")),
+    Mistake("the pair with the smallest sum of c with its sign; take |c|", _smallest("sum")),
     Mistake("those are the dot products with x; solve basis @ c = x", lambda basis, x: basis.T @ x),
+    Mistake(
+        "the vector that points most like x need not be in the best pair: a long vector needs a smaller c. Go through every pair",
+        _greedy_pair,
+    ),
+    Mistake(
+        "the two vectors that point most like x need not be the best pair: a long vector needs a smaller c. Go through every pair",
+        _two_best_aligned,
+    ),
+    Mistake(
+        "the two longest vectors need not be the best pair: direction matters too. Go through every pair", _longest
+    ),
 )
 
 
@@ -107,7 +157,11 @@ FORWARD = (
 def loss_case(batch: int, instances: int, features: int):
     def inputs(rng) -> dict:
         shape = (batch, instances, features)
-        return {"out": positive(rng, *shape, low=0), "x": positive(rng, *shape, low=0), "importance": positive(rng, features)}
+        return {
+            "out": positive(rng, *shape, low=0),
+            "x": positive(rng, *shape, low=0),
+            "importance": positive(rng, features),
+        }
 
     return inputs
 
@@ -146,7 +200,12 @@ LOSS = (
 
 
 def gradient_case(rng) -> dict:
-    return {"W": normal(rng, 2, 3, 4), "b": normal(rng, 2, 4, scale=0.5), "x": positive(rng, 5, 2, 4, low=0), "importance": positive(rng, 4)}
+    return {
+        "W": normal(rng, 2, 3, 4),
+        "b": normal(rng, 2, 4, scale=0.5),
+        "x": positive(rng, 5, 2, 4, low=0),
+        "importance": positive(rng, 4),
+    }
 
 
 def finite_differences(W, b, x, importance) -> tuple[torch.Tensor, torch.Tensor]:
@@ -183,12 +242,21 @@ def _gradient_with(encoder=True, decoder=True, mask=True, importance_in=True, fa
 
 
 GRADIENTS = (
-    Mistake("dW has only the decoder's part h gᵀ; W is used twice, so add the encoder's part q xᵀ", _gradient_with(encoder=False)),
-    Mistake("dW has only the encoder's part q xᵀ; W is used twice, so add the decoder's part h gᵀ", _gradient_with(decoder=False)),
+    Mistake(
+        "dW has only the decoder's part h gᵀ; W is used twice, so add the encoder's part q xᵀ",
+        _gradient_with(encoder=False),
+    ),
+    Mistake(
+        "dW has only the encoder's part q xᵀ; W is used twice, so add the decoder's part h gᵀ",
+        _gradient_with(decoder=False),
+    ),
     Mistake("the ReLU's mask is missing: where the output is cut to 0, nothing flows back", _gradient_with(mask=False)),
     Mistake("importance is missing in g", _gradient_with(importance_in=False)),
     Mistake("the 2 from differentiating the square is missing", _gradient_with(factor=1.0)),
     Mistake("g is not divided by the batch size; the loss is a mean over the batch", _gradient_with(mean=False)),
-    Mistake("db is a mean over the batch of g, which is divided by the batch size already; sum it", _gradient_with(sum_b=False)),
+    Mistake(
+        "db is a mean over the batch of g, which is divided by the batch size already; sum it",
+        _gradient_with(sum_b=False),
+    ),
     Mistake("the result should be the pair (dW, db), in this order", lambda *a: _gradient_with()(*a)[::-1]),
 )

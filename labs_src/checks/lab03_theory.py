@@ -8,7 +8,7 @@ import math
 import numpy as np
 import torch
 
-from labs_src.checks.compare import Mistake, normal
+from labs_src.checks.compare import Mistake, expect, normal
 from labs_src.checks.lab03_model import positive
 
 # interference_loss: every sign vector once. Signs have mean 0 and variance 1 and are independent ----------------------
@@ -55,9 +55,52 @@ INTERFERENCE = (
     Mistake("the own term is (G_ii - 1)², not G_ii²", _terms(lambda G, w, W: (w * G.diagonal() ** 2).sum(), _off)),
     Mistake("the own term is squared: (G_ii - 1)²", _terms(lambda G, w, W: (w * (G.diagonal() - 1)).sum(), _off)),
     Mistake("the dot products are squared before they are summed", _terms(_own, lambda G, w, W: (w * (G.sum(1) - G.diagonal()) ** 2).sum())),
+    Mistake("the own term compares the squared norm with 1: G_ii = |W_i|², not |W_i|", _terms(lambda G, w, W: (w * (W.norm(dim=0) - 1) ** 2).sum(), _off)),
     Mistake("own is zero: that assumes unit codes, here norms are free", _terms(lambda G, w, W: torch.tensor(0.0), _off)),
     Mistake("the two terms are swapped", _terms(_off, _own)),
 )  # fmt: skip
+
+
+def differentiate(fn, inputs: dict) -> dict:
+    """Probe: the gradient of each term, or a word why there is none."""
+    W = inputs["W"].clone().requires_grad_()
+    value = fn(W, inputs["importance"])
+    if not isinstance(value, dict):
+        return {"own": "not a dict", "interference": "not a dict"}
+    return {key: _gradient(value.get(key), W) for key in ("own", "interference")}
+
+
+def _gradient(term, W):
+    if not isinstance(term, torch.Tensor):
+        return "plain number"
+    if term.numel() != 1:
+        return "not one number"
+    if not term.requires_grad:
+        return "no gradient"
+    gradient = torch.autograd.grad(term.reshape(()), W, retain_graph=True, allow_unused=True)[0]
+    return "no gradient" if gradient is None else gradient
+
+
+def gradients_on_paper(W, importance) -> dict:
+    """dL/dW = W (A + Aᵀ), where A_ij = dL/dG_ij: 2 I_i (G_ii - 1) on the diagonal for own, 2 I_i G_ij off it for the rest."""
+    W, w = W.double(), importance.double()
+    G = W.T @ W
+    own = torch.diag(2 * w * (G.diagonal() - 1))
+    off = 2 * w[:, None] * (G - torch.diag(G.diagonal()))
+    return {"own": W @ (own + own.T), "interference": W @ (off + off.T)}
+
+
+_gradients = expect(gradients_on_paper, axes={"own": "d_hidden feature", "interference": "d_hidden feature"}, rtol=1e-3)
+
+
+def judge_gradients(inputs: dict, value) -> str | None:
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(item, str):
+            return (
+                f"{key} cannot be differentiated ({item}): keep one torch number, without .item(), float() or .detach()"
+            )
+    message = _gradients(inputs, value)
+    return message and f"gradient with respect to W: {message}"
 
 
 # expected_linear_loss: off, or one of the two Gauss points of [0, 1]: exact for anything quadratic -------------------
@@ -67,7 +110,12 @@ def uniform_case(dense: bool):
     def inputs(rng) -> dict:
         n = 4
         p = torch.ones(n) if dense else positive(rng, n, low=0.1, high=0.7)
-        return {"W": normal(rng, 3, n, scale=0.7), "b": normal(rng, n, scale=0.4), "importance": positive(rng, n), "p": p}
+        return {
+            "W": normal(rng, 3, n, scale=0.7),
+            "b": normal(rng, n, scale=0.4),
+            "importance": positive(rng, n),
+            "p": p,
+        }
 
     return inputs
 
@@ -85,10 +133,17 @@ def by_gauss_points(W, b, importance, p) -> float:
     return total
 
 
-def _linear_with(diagonal=lambda p: p / 3, off=lambda p: torch.outer(p, p) / 4, cross=2.0, mean=lambda p: p / 2, bias=1.0):
+def _linear_with(
+    diagonal=lambda p: p / 3,
+    off=lambda p: torch.outer(p, p) / 4,
+    cross=2.0,
+    mean=lambda p: p / 2,
+    bias=1.0,
+    identity=1.0,
+):
     def loss(W, b, importance, p):
         b = bias * b
-        gap = W.T @ W - torch.eye(W.shape[1])
+        gap = W.T @ W - identity * torch.eye(W.shape[1])
         second = off(p)
         second = second - torch.diag(second.diagonal()) + torch.diag(diagonal(p))
         error = ((gap @ second) * gap).sum(1) + cross * b * (gap @ mean(p)) + b**2
@@ -111,6 +166,8 @@ LINEAR_LOSS = (
     Mistake("the bias is missing", _linear_with(bias=0.0)),
     Mistake("binary features were assumed: a feature that is on has the second moment 1/3 and the mean 1/2", _linear_with(diagonal=lambda p: p, off=lambda p: torch.outer(p, p), mean=lambda p: p)),
     Mistake("importance is missing", lambda W, b, w, p: _linear_with()(W, b, torch.ones_like(w), p)),
+    Mistake("x itself was not subtracted: the error uses G - I, not G", lambda W, b, w, p: _linear_with(identity=0.0)(W, b, w, p)),
+    Mistake("that is the variance of the error alone; the squared mean of the error, from E[x] and the bias, comes on top", lambda W, b, w, p: w @ ((W.T @ W - torch.eye(len(p))) ** 2 @ (p / 3 - p**2 / 4))),
 )  # fmt: skip
 
 
@@ -118,7 +175,10 @@ LINEAR_LOSS = (
 
 
 def two(rng) -> dict:
-    return {"p": float(rng.uniform(0.05, 0.95)), "importance": torch.tensor([float(rng.uniform(1.0, 2.0)), float(rng.uniform(0.2, 0.9))])}
+    return {
+        "p": float(rng.uniform(0.05, 0.95)),
+        "importance": torch.tensor([float(rng.uniform(1.0, 2.0)), float(rng.uniform(0.2, 0.9))]),
+    }
 
 
 def on_a_grid(p, importance) -> dict:
@@ -158,5 +218,8 @@ TWO = (
     Mistake("share ignores the ReLU at the outputs: an output that should be 0 is never negative", _two_with(_drop, lambda p, a, b: (a + b) * p / 3)),
     Mistake("when both are on, each errs by the smaller magnitude, not by all of the other: E[min²] is 1/6, not 1/3", _two_with(_drop, lambda p, a, b: (a + b) * p**2 / 3)),
     Mistake("each squared error is E[min(u, v)²] = 1/6; 1/9 is the square of the mean E[min] = 1/3", _two_with(_drop, lambda p, a, b: (a + b) * p**2 / 9)),
+    Mistake("when both are on, each errs by the smaller magnitude: E[min(u, v)²] is 1/6; 1/12 is the variance of one magnitude", _two_with(_drop, lambda p, a, b: (a + b) * p**2 / 12)),
+    Mistake("when both are on, each errs by the smaller magnitude: E[min(u, v)²] is 1/6; 1/4 is E[u v]", _two_with(_drop, lambda p, a, b: (a + b) * p**2 / 4)),
+    Mistake("share counts only feature 1; both features err when both are on", _two_with(_drop, lambda p, a, b: a * p**2 / 6)),
     Mistake("drop and share are swapped", _two_with(_share, _drop)),
 )  # fmt: skip

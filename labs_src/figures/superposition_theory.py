@@ -93,12 +93,11 @@ def phase_diagram(
     return Figure(figure, alt, pd.DataFrame(rows))
 
 
-def geometry_curve(probability: torch.Tensor, per_feature: torch.Tensor, dimensionality: torch.Tensor) -> Figure:
-    """Dimensions per represented feature against sparsity, with each feature's own dimensionality.
+def geometry_curve(probability: torch.Tensor, dimensionality: torch.Tensor) -> Figure:
+    """Each feature's dimensionality against sparsity.
 
     Args:
         probability: [instances].
-        per_feature: d_hidden over the squared Frobenius norm of W, [instances].
         dimensionality: D_i, [instances, n_features].
     """
     figure = go.Figure()
@@ -109,14 +108,6 @@ def geometry_curve(probability: torch.Tensor, per_feature: torch.Tensor, dimensi
     y = [round(v, 3) for row in dimensionality.tolist() for v in sorted(row)]
     figure.add_scatter(
         x=x, y=y, mode="markers", marker={"size": 3, "color": COLOURS[5]}, name="D<sub>i</sub> of each feature"
-    )
-    figure.add_scatter(
-        x=inverse,
-        y=[round(v, 3) for v in per_feature.tolist()],
-        mode="lines+markers",
-        name="d_hidden / |W|²",
-        marker={"symbol": MARKERS[1], "color": COLOURS[0]},
-        line={"color": COLOURS[0]},
     )
     features = dimensionality.shape[1]
     even = float(dimensionality.sum(1).max()) / features  # all features, an equal share each
@@ -129,22 +120,23 @@ def geometry_curve(probability: torch.Tensor, per_feature: torch.Tensor, dimensi
             annotation_text=name,
             annotation_position="right",
         )
-    share = ((dimensionality - 0.5).abs() < 0.02).float().mean(1)
-    best = int(share.argmax())
-    said = f"{share[best]:.0%} of the features are in antipodal pairs (D<sub>i</sub> within 0.02 of 1/2)"
+    paired, there = ((dimensionality - 0.5).abs() < 0.02).sum(1), (dimensionality > 0.1).sum(1)
+    best = int(paired.argmax())
+    said = f"{paired[best]} of {there[best]} features with D<sub>i</sub> above 0.1 are in antipodal pairs"
     styled(figure, f"At p = {probability[best]:.2g}, {said}", height=430)
     figure.update_xaxes(type="log", title_text="1 / p", tickvals=[1, 2, 5, 10, 20, 50])
-    figure.update_yaxes(title_text="dimensions per feature", range=[-0.02, 1.05])
+    figure.update_yaxes(title_text="D<sub>i</sub>, dimensions per feature", range=[-0.02, 1.05])
     figure.update_layout(margin={"r": 130}, legend={"x": 0.98, "xanchor": "right", "y": 0.98})
     rows = [
-        {"probability": float(p), "feature": i, "D": d, "d_hidden / |W|^2": float(c)}
-        for p, c, row in zip(probability, per_feature, dimensionality.tolist())
+        {"probability": float(p), "feature": i, "D": d}
+        for p, row in zip(probability, dimensionality.tolist())
         for i, d in enumerate(row)
     ]
-    listed = ", ".join(f"{c:.2f} at p = {p:.2g}" for p, c in zip(probability.tolist()[::3], per_feature.tolist()[::3]))
+    medians = dimensionality.median(1).values.tolist()
+    listed = ", ".join(f"{c:.2f} at p = {p:.2g}" for p, c in zip(probability.tolist()[::3], medians[::3]))
     return Figure(
         figure,
-        f"Dimensions per feature fall as features get rarer: {listed}. Dots are each feature's own dimensionality.",
+        f"Dots are each feature's dimensionality. Its median: {listed}.",
         pd.DataFrame(rows),
     )
 

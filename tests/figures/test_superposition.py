@@ -25,14 +25,14 @@ def all_figures(model):
     x = make(P, 5).sample(50)
     grid = torch.randint(0, 3, (4, 5))
     table = pd.DataFrame({"p": [1.0, 0.1], "loss": [0.2, 0.1], "model": ["a", "a"]})
-    per_feature, D = 2 / model.W.pow(2).sum((1, 2)), geometry.dimensionality(model.W)
+    D = geometry.dimensionality(model.W)
     return {
         "arrows": draw.arrows(model.W, P),
         "gram": draw.gram(model.W, P),
         "training": draw.training(model.history, model.steps, P),
         "hidden": draw.hidden_states(hidden(model.W, x), (x > 0).sum(2), P),
         "phases": phase_diagram(grid, grid, torch.logspace(0, -1, 4), torch.logspace(-1, 1, 5)),
-        "geometry": geometry_curve(P, per_feature, D),
+        "geometry": geometry_curve(P, D),
         "lines": lines(table, "p", "loss", "model", title="loss falls", log_x=True),
         "neurons": neuron_weights(model.W, ["a", "b", "c"]),
     }

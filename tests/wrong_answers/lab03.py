@@ -34,7 +34,7 @@ def smallest_l2_pair(basis, x):
     return best
 
 
-@sparsest.wrong(says="with its sign")
+@sparsest.wrong(says="pair")
 def smallest_signed_sum(basis, x):
     candidates = []
     for pair in itertools.combinations(range(basis.shape[1]), 2):
@@ -47,6 +47,34 @@ def smallest_signed_sum(basis, x):
 @sparsest.wrong(says="dot products")
 def projections(basis, x):
     return x @ basis
+
+
+@sparsest.wrong(says="every pair")
+def best_aligned_then_its_partner(basis, x):
+    first = torch.cosine_similarity(basis, x[:, None], dim=0).abs().argmax().item()
+    codes = []
+    for other in range(basis.shape[1]):
+        if other != first:
+            c = torch.zeros(basis.shape[1])
+            c[[first, other]] = torch.linalg.solve(basis[:, [first, other]], x)
+            codes.append(c)
+    return min(codes, key=lambda c: c.abs().sum().item())
+
+
+@sparsest.wrong(says="every pair")
+def the_two_best_aligned(basis, x):
+    i, j = torch.cosine_similarity(basis, x[:, None], dim=0).abs().argsort(descending=True)[:2].tolist()
+    c = torch.zeros(basis.shape[1])
+    c[[i, j]] = torch.linalg.solve(basis[:, [i, j]], x)
+    return c
+
+
+@sparsest.wrong(says="every pair")
+def longest_vectors(basis, x):
+    i, j = basis.norm(dim=0).topk(2).indices.tolist()
+    c = torch.zeros(basis.shape[1])
+    c[[i, j]] = torch.linalg.solve(basis[:, [i, j]], x)
+    return c
 
 
 @sparsest.wrong(says="entries are wrong")
@@ -399,6 +427,31 @@ def list_order(W):
     return torch.cat([a.diff(), (a[0] + 360 - a[-1])[None]]).sort().values
 
 
+@angles.wrong(says="neighbours on the circle")
+def list_order_with_modulo(W):
+    a = torch.atan2(W[1], W[0]).rad2deg()
+    return (torch.roll(a, -1) - a) % 360
+
+
+@angles.wrong(says="not sorted")
+def gaps_in_feature_order(W):
+    a = torch.atan2(W[1], W[0]).rad2deg()
+    gaps = (a[None, :] - a[:, None]) % 360
+    return gaps.masked_fill(torch.eye(len(a), dtype=torch.bool), 360).min(dim=1).values
+
+
+@angles.wrong(says="neighbours on the circle")
+def acos_of_neighbouring_columns(W):
+    unit = W / W.norm(dim=0)
+    return (unit[:, :-1] * unit[:, 1:]).sum(0).acos().rad2deg()
+
+
+@angles.wrong(says="neighbours on the circle")
+def acos_all_the_way_round(W):
+    unit = W / W.norm(dim=0)
+    return (unit * unit.roll(-1, 1)).sum(0).acos().rad2deg().sort().values
+
+
 @angles.wrong(says="entries are wrong")
 def with_atan(W):
     a = torch.atan(W[1] / W[0]).rad2deg().sort().values
@@ -461,6 +514,49 @@ def each_pair_once(W, importance):
     return {"own": (importance * (G.diag() - 1) ** 2).sum(), "interference": off}
 
 
+@interference.wrong(says="squared norm")
+def norm_not_squared(W, importance):
+    G = W.T @ W
+    off = G - torch.diag(G.diag())
+    return {
+        "own": (importance * (W.norm(dim=0) - 1) ** 2).sum(),
+        "interference": (importance * off.pow(2).sum(1)).sum(),
+    }
+
+
+def _right_terms(W, importance):
+    G = W.T @ W
+    off = G - torch.diag(G.diag())
+    return {"own": importance @ (G.diag() - 1) ** 2, "interference": importance @ off.pow(2).sum(1)}
+
+
+@interference.wrong(says="plain number")
+def as_python_numbers(W, importance):
+    return {key: term.item() for key, term in _right_terms(W, importance).items()}
+
+
+@interference.wrong(says="no gradient")
+def without_graph(W, importance):
+    with torch.no_grad():
+        return _right_terms(W, importance)
+
+
+@interference.wrong(says="own cannot be differentiated")
+def own_detached(W, importance):
+    terms = _right_terms(W, importance)
+    return terms | {"own": terms["own"].detach()}
+
+
+@interference.wrong(says="gradient with respect to W")
+def gradient_through_one_side_only(W, importance):
+    return _right_terms_of(W.detach().T @ W, importance)
+
+
+def _right_terms_of(G, importance):
+    off = G - torch.diag(G.diag())
+    return {"own": importance @ (G.diag() - 1) ** 2, "interference": importance @ off.pow(2).sum(1)}
+
+
 @interference.wrong(says="swapped")
 def names_swapped(W, importance):
     G = W.T @ W
@@ -486,9 +582,9 @@ def from_the_gap(W, importance):
 @interference.right
 def with_loops(W, importance):
     n = W.shape[1]
-    dot = [[float(W[:, i] @ W[:, j]) for j in range(n)] for i in range(n)]
-    own = sum(float(importance[i]) * (dot[i][i] - 1) ** 2 for i in range(n))
-    off = sum(float(importance[i]) * dot[i][j] ** 2 for i in range(n) for j in range(n) if i != j)
+    dot = [[W[:, i] @ W[:, j] for j in range(n)] for i in range(n)]
+    own = sum(importance[i] * (dot[i][i] - 1) ** 2 for i in range(n))
+    off = sum(importance[i] * dot[i][j] ** 2 for i in range(n) for j in range(n) if i != j)
     return {"own": own, "interference": off}
 
 
@@ -559,6 +655,18 @@ def linear_without_importance(W, b, importance, p):
     return _quadratic(W, b, torch.ones(len(p)), _second(p), p / 2)
 
 
+@linear.wrong(says="G - I")
+def forgets_the_identity(W, b, importance, p):
+    A = W.T @ W
+    return (importance * ((A @ _second(p) * A).sum(1) + 2 * b * (A @ (p / 2)) + b**2)).sum()
+
+
+@linear.wrong(says="variance of the error alone")
+def variance_only(W, b, importance, p):
+    A = W.T @ W - torch.eye(len(p))
+    return (importance[:, None] * A**2 * (p / 3 - p**2 / 4)).sum()
+
+
 @linear.right
 def bias_and_variance(W, b, importance, p):
     """Mean error squared plus variance: var(x_j) = p/3 - p²/4."""
@@ -625,6 +733,21 @@ def squares_the_mean_of_the_minimum(p, importance):
     return {"drop": importance[1] * (p / 3 - p**2 / 4), "share": importance.sum() * p**2 / 9}
 
 
+@two.wrong(says="variance of one magnitude")
+def a_twelfth(p, importance):
+    return {"drop": importance[1] * (p / 3 - p**2 / 4), "share": importance.sum() * p**2 / 12}
+
+
+@two.wrong(says="E[u v]")
+def a_quarter(p, importance):
+    return {"drop": importance[1] * (p / 3 - p**2 / 4), "share": importance.sum() * p**2 / 4}
+
+
+@two.wrong(says="only feature 1")
+def only_the_first_errs(p, importance):
+    return {"drop": importance[1] * (p / 3 - p**2 / 4), "share": importance[0] * p**2 / 6}
+
+
 @two.right
 def from_moments(p, importance):
     mean, second = 0.5 * p, p / 3
@@ -675,6 +798,22 @@ def correlation(x):
     return torch.corrcoef(x.T)
 
 
+@co.wrong(says="correlation")
+def correlation_of_on(x):
+    return torch.corrcoef((x > 0).double().T).float()
+
+
+@co.wrong(says="covariance")
+def covariance_of_on(x):
+    return torch.cov((x > 0).float().T)
+
+
+@co.wrong(says="Bool")
+def product_of_booleans(x):
+    on = x > 0
+    return on.T @ on / len(x)
+
+
 @co.right
 def by_broadcasting(x):
     on = x > 0
@@ -708,10 +847,22 @@ def both_with_hats(W):
     return W.pow(2).sum(1) / ((unit.mT @ unit) ** 2).sum(2).clamp(min=1e-12)
 
 
-@dimensionality.wrong(says="NaN")
+@dimensionality.wrong(says="norm 0 gives 0/0")
 def divides_by_zero(W):
     unit = W / W.norm(dim=1, keepdim=True)
     return W.pow(2).sum(1) / ((unit.mT @ W) ** 2).sum(2)
+
+
+@dimensionality.wrong(says="numerator is the squared norm. And a feature of norm 0")
+def not_squared_and_no_guard(W):
+    norm = W.norm(dim=1)
+    return norm / ((W / norm[:, None]).mT @ W).pow(2).sum(2)
+
+
+@dimensionality.wrong(says="spreads")
+def other_axis_and_no_guard(W):
+    unit = W / W.norm(dim=1, keepdim=True)
+    return W.pow(2).sum(1) / ((unit.mT @ W) ** 2).sum(1)
 
 
 @dimensionality.wrong(says="numerator is the squared norm")
@@ -782,6 +933,11 @@ def a_mask(W, threshold):
 @neurons.wrong(says="scaling each feature")
 def relative_to_the_norm(W, threshold):
     return ((W / W.norm(dim=0, keepdim=True)).abs() > threshold).sum(dim=1)
+
+
+@neurons.wrong(says="floating point")
+def counts_as_floats(W, threshold):
+    return (W.abs() > threshold).float().sum(dim=1)
 
 
 @neurons.right
