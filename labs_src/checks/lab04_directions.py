@@ -108,7 +108,22 @@ def _cosine_by_loop(W_enc, W_dec) -> torch.Tensor:
     return out
 
 
+def _transposed(fn, inputs):
+    """The usual probe; where the shapes do not fit it says that one of the two has to be transposed."""
+    try:
+        return fn(*inputs.values())
+    except NotImplementedError:  # a stub; also a RuntimeError
+        raise
+    except (RuntimeError, IndexError) as error:
+        error.args = (
+            f"W_enc is (instances, d_in, d_sae), W_dec (instances, d_sae, d_in): transpose one with .mT. {error}",
+        )
+        raise
+
+
 _COSINE_MISTAKES = (
+    Mistake("wrong axis: the sum runs over the latents; it should run over d_in", lambda E, D: torch.nn.functional.cosine_similarity(E.mT, D, dim=1)),
+    Mistake("reshaped where it should be transposed: the numbers of W_enc landed in other places", lambda E, D: torch.nn.functional.cosine_similarity(E.reshape(D.shape), D, dim=-1)),
     Mistake("that is the dot product; divide by both lengths", lambda E, D: (E.mT * D).sum(-1)),
     Mistake("divided by the decoder's length only", lambda E, D: (E.mT * D).sum(-1) / D.norm(dim=-1)),
     Mistake("divided by the encoder's length only", lambda E, D: (E.mT * D).sum(-1) / E.norm(dim=1)),
@@ -140,7 +155,7 @@ _TIED_MISTAKES = (
 
 def _recovery_inputs(rng) -> dict:
     """Six orthogonal features; latents at known angles from them, in other lengths, order and states."""
-    d_in, degrees = 9, float(rng.uniform(8, 14))
+    d_in, degrees = 9, float(rng.uniform(8.5, 10.5))  # as radians these have a negative cosine
     basis = torch.from_numpy(np.linalg.qr(rng.normal(size=(d_in, d_in)))[0]).float()
     extra = basis[6]  # a direction that no feature uses, to tilt towards
 
@@ -155,6 +170,7 @@ def _recovery_inputs(rng) -> dict:
     lengths[list(order).index(0)] = 0.3  # found, but short: a dot product in place of a cosine misses it
     swap = torch.from_numpy(rng.permutation(6))
     stretch = torch.from_numpy(rng.uniform(0.5, 2.0, 6)).float()[:, None]
+    stretch[swap.argsort()[3]] = 1.5  # not found, but long: a dot product in place of a cosine finds it
     return {
         "directions": basis[:6][swap] * stretch,
         "W_dec": torch.stack([latents[i][0] for i in order]) * lengths[:, None],
@@ -181,10 +197,12 @@ def _cos(f, W, normalise=True):
 
 
 _RECOVERY_MISTAKES = (
+    Mistake("the planted directions are not of length 1, so these products are no cosines", lambda f, W, a, g: ((f @ torch.nn.functional.normalize(W, dim=-1).T > math.cos(math.radians(g))) & a).any(-1)),
+    Mistake("the cosine was taken of degrees; it wants radians", lambda f, W, a, g: ((_cos(f, W) > math.cos(g)) & a).any(-1)),
     Mistake("a latent that points the other way counts as found; drop the absolute value", lambda f, W, a, g: ((_cos(f, W).abs() > math.cos(math.radians(g))) & a).any(-1)),
     Mistake("a dead latent counts as found; it never fires", lambda f, W, a, g: (_cos(f, W) > math.cos(math.radians(g))).any(-1)),
+    Mistake("the rows of W_dec are not of length 1, so these products are no cosines", lambda f, W, a, g: ((torch.nn.functional.normalize(f, dim=-1) @ W.T > math.cos(math.radians(g))) & a).any(-1)),
     Mistake("the directions are not of length 1, so these products are no cosines", lambda f, W, a, g: ((_cos(f, W, False) > math.cos(math.radians(g))) & a).any(-1)),
-    Mistake("the cosine was taken of degrees; it wants radians", lambda f, W, a, g: ((_cos(f, W) > math.cos(g)) & a).any(-1)),
     Mistake("inverted: a feature is found when a cosine is large", lambda f, W, a, g: ~((_cos(f, W) > math.cos(math.radians(g))) & a).any(-1)),
     Mistake("this says which latents found a feature; return one answer for each feature", lambda f, W, a, g: ((_cos(f, W) > math.cos(math.radians(g))) & a).any(0)),
     Mistake("`all` asks that every latent be near this feature; one is enough", lambda f, W, a, g: ((_cos(f, W) > math.cos(math.radians(g))) & a).all(-1)),
@@ -304,6 +322,7 @@ EXERCISES = (
                 2,
                 _both,
                 expect(_cosine_by_loop, axes="instance latent", mistakes=_COSINE_MISTAKES),
+                probe=_transposed,
             ),
         ),
         hints=(
@@ -326,6 +345,7 @@ EXERCISES = (
                 1,
                 _two_gradients,
                 expect(_tied_by_loop, axes="instance latent d_in", mistakes=_TIED_MISTAKES),
+                probe=_transposed,
             ),
         ),
         hints=(

@@ -10,8 +10,10 @@ from labs_src.checks.contract import Exercise, Part
 
 def _weights(rng) -> dict:
     w = normal(rng, 9)
+    w = w + 0.2 * w.sign()
+    w[:2] = torch.tensor([0.004, -0.004])  # nearer to 0 than one push: a plain step goes past
     return {
-        "w": w + 0.2 * w.sign(),
+        "w": w,
         "learning_rate": float(rng.uniform(0.02, 0.06)),
         "l1_coefficient": float(rng.uniform(0.4, 0.8)),
     }
@@ -31,6 +33,10 @@ def _l1_by_cases(w, learning_rate, l1_coefficient) -> torch.Tensor:
 _L1_MISTAKES = (
     Mistake("the push is proportional to w: that is the L2 penalty. The slope of |w| does not depend on how large w is", lambda w, r, c: w * (1 - 2 * r * c)),
     Mistake("the push is proportional to w; the slope of |w| is +1 or -1", lambda w, r, c: w * (1 - r * c)),
+    Mistake("|w| is the penalty, not its slope: the slope is the sign of w", lambda w, r, c: w - r * c * w.abs()),
+    Mistake("a ReLU cuts off the negative weights; here w may have either sign, and a plain step has no ReLU", lambda w, r, c: (w - r * c * w.sign()).relu()),
+    Mistake("a ReLU cuts off the negative weights; here w may have either sign, and a plain step has no ReLU", lambda w, r, c: (w - r * c).relu()),
+    Mistake("the step stops at 0; a plain gradient step goes past it when w is nearer than the push", lambda w, r, c: w.sign() * (w.abs() - r * c).relu()),
     Mistake("this step climbs; gradient descent subtracts the gradient", lambda w, r, c: w + r * c * w.sign()),
     Mistake("at w = 0 the weight moves; take the slope of |w| at 0 as 0", lambda w, r, c: w - r * c * torch.where(w >= 0, 1.0, -1.0)),
     Mistake("at w = 0 the weight moves; take the slope of |w| at 0 as 0", lambda w, r, c: w - r * c * torch.where(w > 0, 1.0, -1.0)),
@@ -69,6 +75,17 @@ def _enc(h, W_enc, b_enc, b_dec, relu=True):
     return pre.relu() if relu else pre
 
 
+def _with_instances(fn, inputs):
+    """The usual probe; a product over the wrong axes says how the axes lie."""
+    try:
+        return fn(*inputs.values())
+    except NotImplementedError:  # a stub; also a RuntimeError
+        raise
+    except (RuntimeError, IndexError) as error:
+        error.args = (f"the axes do not fit: h is (batch, instances, ...), the weights (instances, ...). {error}",)
+        raise
+
+
 _ENCODE = expect(
     lambda *a: {"z": _encode_by_loop(*a)},
     axes={"z": "batch instance latent"},
@@ -78,6 +95,10 @@ _ENCODE = expect(
             lambda h, We, be, Wd, bd: {"z": _enc(h, We, be, bd, relu=False)},
         ),
         Mistake("b_enc is missing", lambda h, We, be, Wd, bd: {"z": _enc(h, We, 0, bd)}),
+        Mistake(
+            "b_enc is added after the ReLU; it belongs before, where it decides what is on",
+            lambda h, We, be, Wd, bd: {"z": _enc(h, We, 0, bd) + be},
+        ),
         Mistake(
             "h is not centred: b_dec has to be subtracted before W_enc",
             lambda h, We, be, Wd, bd: {"z": _enc(h, We, be, 0)},
@@ -93,10 +114,17 @@ _ENCODE = expect(
 )
 
 
+_AS_DICT = 'return a dict, {"z": z, "h_hat": h_hat}'
+
+
+def _encode_judge(inputs, value) -> str | None:
+    return _ENCODE(inputs, value) if isinstance(value, dict) else f"{_AS_DICT}; got a {type(value).__name__}"
+
+
 def _decode_judge(inputs, value) -> str | None:
     """h_hat against the decoding of the learner's own z, so that an error in z costs only its own points."""
     if not isinstance(value, dict) or "z" not in value or "h_hat" not in value:
-        return 'expected a dict with the keys "z" and "h_hat"'
+        return _AS_DICT
     z, W, b = value["z"], inputs["W_dec"], inputs["b_dec"]
     if not isinstance(z, torch.Tensor) or z.shape != (inputs["h"].shape[0], *inputs["b_enc"].shape):
         return "z has another shape than (batch, instances, d_sae), so h_hat cannot be judged"
@@ -204,7 +232,7 @@ EXERCISES = (
         lab="04",
         title="A gradient step on the L1 penalty",
         parts=(
-            Part("weights away from 0", 1, _weights, expect(_l1_by_cases, mistakes=_L1_MISTAKES)),
+            Part("weights that are not 0", 1, _weights, expect(_l1_by_cases, mistakes=_L1_MISTAKES)),
             Part("a weight at 0 stays there", 1, _weights_with_zeros, expect(_l1_by_cases, mistakes=_L1_MISTAKES)),
         ),
         hints=(
@@ -222,8 +250,8 @@ EXERCISES = (
         lab="04",
         title="The sparse autoencoder, forwards",
         parts=(
-            Part("the latents z", 2, _forward_inputs, _ENCODE),
-            Part("the reconstruction h_hat of these latents", 2, _forward_inputs, _decode_judge),
+            Part("the latents z", 2, _forward_inputs, _encode_judge, probe=_with_instances),
+            Part("the reconstruction h_hat of these latents", 2, _forward_inputs, _decode_judge, probe=_with_instances),
         ),
         hints=(
             'Every instance has its own matrices: torch.einsum("bid,ids->bis", ...) keeps the instances apart.',

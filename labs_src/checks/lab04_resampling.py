@@ -40,6 +40,8 @@ _DEAD_MISTAKES = (
     Mistake("inverted: these are the latents that fire", lambda z: (z > 0).any(0).any(0)),
     Mistake("only the last step was looked at; a latent may have fired earlier in the window", lambda z: (z[-1] == 0).all(0)),
     Mistake("a latent that is silent on one input is not dead: it has to be silent on all", lambda z: (z == 0).any(0).any(0)),
+    Mistake("a latent that is silent in one step is not dead: it has to be silent in every step of the window", lambda z: (z == 0).all(1).any(0)),
+    Mistake("a latent that is silent on one input of each step is not dead: it has to be silent on all", lambda z: (z == 0).any(1).all(0)),
     Mistake("a latent that fires rarely and weakly is alive: ask for exactly zero", lambda z: z.mean((0, 1)) < 0.01),
     Mistake("the instances were mixed; each has dead latents of its own", lambda z: (z == 0).all(0).all(0).all(0)),
     Mistake("the instances were mixed; each has dead latents of its own", lambda z: (z == 0).all(0).all(0).all(0).expand(z.shape[2:])),
@@ -81,6 +83,7 @@ _PROBABILITY_MISTAKES = (
     Mistake("all inputs are equally likely; the error is not used", lambda e, p: torch.full_like(e, 1 / len(e))),
     Mistake("wrong axis: the probabilities of one instance sum to 1 over the batch", lambda e, p: _p(e, p, 1)),
     Mistake("the instances were mixed: each sums to 1 over its own batch", lambda e, p: e**p / (e**p).sum()),
+    Mistake("the power comes too late: raise the errors first, then divide by their sum, or it is not 1", lambda e, p: _p(e, 1.0) ** p),
     Mistake("these weights do not sum to 1", lambda e, p: e**p),
     Mistake("divided by the largest, so the weights do not sum to 1", lambda e, p: e**p / (e**p).amax(0)),
 )  # fmt: skip
@@ -98,25 +101,60 @@ def _draws(rng) -> dict:
     return {"probability": torch.from_numpy(p), "uniforms": torch.from_numpy(uniforms)}
 
 
+def _edges(rng) -> dict:
+    """Shares that binary numbers hold exactly, a sum just below 1 as rounding leaves it, and numbers on every edge."""
+    p = np.append(rng.permutation([0.0, 0.25, 0.125, 0.5]), 0.125 - 2.0**-20)
+    if rng.random() < 0.5:
+        p[:4] = np.roll(p[:4], -int(np.argmin(p)))  # the impossible row first, where the number 0.0 falls
+    uniforms = np.append(rng.permutation(np.concatenate([[0.0], np.cumsum(p)[:-1]])), 1 - 2.0**-21)
+    return {"probability": torch.from_numpy(p), "uniforms": torch.from_numpy(uniforms)}
+
+
 def _rows_by_walk(probability, uniforms) -> torch.Tensor:
     out = []
     for u in uniforms.tolist():
         row = 0
-        while u >= float(probability[row]):
+        while row < len(probability) - 1 and u >= float(probability[row]):
             u -= float(probability[row])
             row += 1
         out.append(row)
     return torch.tensor(out)
 
 
+def _twice(fn, inputs):
+    """Call it twice: the same uniform numbers give the same rows, unless it draws for itself."""
+    return [fn(*inputs.values()) for _ in range(2)]
+
+
+def _judge_rows(inputs, value) -> str | None:
+    first, second = value
+    if first is None:
+        return "it returns None. Does it end with `return`?"
+    if isinstance(first, torch.Tensor) and not torch.equal(first, second):
+        return "two calls give two answers: it draws at random for itself. Use the given `uniforms`"
+    return _ROWS(inputs, first)
+
+
+def _search(p, u, right=True, last=True):
+    rows = torch.searchsorted(p.cumsum(0), u, right=right)
+    return rows.clamp(max=len(p) - 1) if last else rows
+
+
+_ON_AN_EDGE = "a number on an edge belongs to the row that begins there (right=True); as it is, a row with probability 0 can be drawn"  # fmt: skip
 _ROW_MISTAKES = (
+    Mistake(_ON_AN_EDGE, lambda p, u: _search(p, u, right=False)),
+    Mistake(_ON_AN_EDGE, lambda p, u: _search(p, u, right=False, last=False)),
+    Mistake("rounding leaves the running sum just below 1, and a number beyond it gets a row that does not exist: clamp to the last row", lambda p, u: _search(p, u, last=False)),
     Mistake("the most likely row is always taken; a row is drawn as often as its probability says", lambda p, u: p.argmax().expand(len(u))),
     Mistake("all rows are equally likely here; probability is not used", lambda p, u: (u * len(p)).long()),
-    Mistake("one row too far: count the shares that end at or below u", lambda p, u: torch.searchsorted(p.cumsum(0), u, right=True) + 1),
-    Mistake("one row too early: row i covers u from the sum of the shares before it", lambda p, u: torch.searchsorted(p.cumsum(0), u, right=True) - 1),
+    Mistake("one row too far: count the shares that end at or below u", lambda p, u: _search(p, u) + 1),
+    Mistake("one row too early: row i covers u from the sum of the shares before it", lambda p, u: _search(p, u) - 1),
     Mistake("u was compared with the probabilities themselves; compare with their running sum", lambda p, u: (p[None] <= u[:, None]).sum(-1)),
+    Mistake("u was compared with the probabilities themselves; compare with their running sum", lambda p, u: torch.searchsorted(p, u, right=True)),
+    Mistake("u was compared with the probabilities themselves; compare with their running sum", lambda p, u: torch.searchsorted(p, u)),
     Mistake("the shares were sorted first; rows keep their order", lambda p, u: torch.searchsorted(p.sort().values.cumsum(0), u, right=True)),
 )  # fmt: skip
+_ROWS = expect(_rows_by_walk, axes="draw", mistakes=_ROW_MISTAKES)
 
 
 def _weights(rng) -> dict:
@@ -169,6 +207,7 @@ def _overall(W, dead):
 
 _WEIGHT_MISTAKES = (
     Mistake("b_enc of the dead latents was kept; a strongly negative bias would keep them silent, set it to 0", lambda E, b, D, m, d, s: _new(E, b, D, m, d, s, bias=False)),
+    Mistake("all of b_enc became 0; the live latents keep theirs", lambda E, b, D, m, d, s: _new(E, b, D, m, d, s) | {"b_enc": torch.zeros_like(b)}),
     Mistake("the mean encoder length counts the dead latents too; take the live ones", lambda E, b, D, m, d, s: _new(E, b, D, m, d, s, length=E.norm(dim=1).mean(-1, keepdim=True) * s)),
     Mistake("the mean encoder length mixes the instances", lambda E, b, D, m, d, s: _new(E, b, D, m, d, s, length=_overall(E, m) * s)),
     Mistake("the encoder's length is scale itself; it is scale times the mean length of the live encoder directions", lambda E, b, D, m, d, s: _new(E, b, D, m, d, s, length=s)),
@@ -270,6 +309,8 @@ def _band(gain, half):
 
 _INTERVAL_MISTAKES = (
     Mistake("the two runs of a seed were taken as unrelated; the spread that counts is that of the differences", lambda a, b, t: _band((a - b).mean(), t * (a.var() / len(a) + b.var() / len(b)).sqrt())),
+    Mistake("the two spreads were added; the spread that counts is that of the differences", lambda a, b, t: _band((a - b).mean(), t * (a.std() + b.std()) / len(a) ** 0.5)),
+    Mistake("the two spreads were added; the spread that counts is that of the differences", lambda a, b, t: _band((a - b).mean(), t * (a.std() / len(a) ** 0.5 + b.std() / len(b) ** 0.5))),
     Mistake("the spread is that of single seeds; the mean of n of them varies less by the root of n", lambda a, b, t: _band((a - b).mean(), t * (a - b).std())),
     Mistake("divided by n; the mean varies less by the root of n", lambda a, b, t: _band((a - b).mean(), t * (a - b).std() / len(a))),
     Mistake("the standard deviation divides by n; with few seeds divide by n - 1", lambda a, b, t: _band((a - b).mean(), t * (a - b).std(correction=0) / len(a) ** 0.5)),
@@ -335,17 +376,13 @@ EXERCISES = (
         lab="04",
         title="From a uniform number to a row",
         parts=(
-            Part(
-                "row i owns a share of length probability[i]",
-                2,
-                _draws,
-                expect(_rows_by_walk, axes="draw", mistakes=_ROW_MISTAKES),
-            ),
+            Part("row i owns a share of length probability[i]", 1, _draws, _judge_rows, probe=_twice),
+            Part("a number on an edge, and one beyond the last", 1, _edges, _judge_rows, probe=_twice),
         ),
         hints=(
             "Lay the probabilities end to end on [0, 1]. On whose piece does u fall?",
-            "Row i ends at cumsum(probability)[i]. How many pieces end at or below u?",
-            "torch.searchsorted(probability.cumsum(0), uniforms, right=True)",
+            "Row i ends at cumsum(probability)[i]. How many pieces end at or below u? At most all but the last.",
+            "torch.searchsorted(probability.cumsum(0), uniforms, right=True).clamp(max=len(probability) - 1)",
         ),
         read_again="Resampling by loss",
         difficulty=3,
@@ -387,7 +424,7 @@ EXERCISES = (
                 "both moments of the dead columns, nothing else",
                 2,
                 _moments,
-                expect(_moments_by_loop, axes="", mistakes=_MOMENT_MISTAKES),
+                expect(_moments_by_loop, names=("m", "v"), mistakes=_MOMENT_MISTAKES),
             ),
         ),
         hints=(
@@ -409,7 +446,7 @@ EXERCISES = (
                 "mean, low and high of the differences",
                 2,
                 _pairs,
-                expect(_interval_by_statistics, mistakes=_INTERVAL_MISTAKES),
+                expect(_interval_by_statistics, names=("mean", "low", "high"), mistakes=_INTERVAL_MISTAKES),
             ),
         ),
         hints=(

@@ -36,6 +36,27 @@ def mean_max_cosine(directions: Tensor, W_dec: Tensor) -> Tensor:
     return cosines(directions, W_dec).amax(-1).mean(-1)
 
 
+def matched(directions: Tensor, W_enc: Tensor, W_dec: Tensor) -> tuple[Tensor, Tensor]:
+    """Encoder and decoder direction of the latent nearest to each feature: twice (instances, n_features, d_in)."""
+    nearest = cosines(directions, W_dec).argmax(-1)[..., None].expand_as(directions)
+    return W_enc.mT.gather(1, nearest), W_dec.gather(1, nearest)
+
+
+def refitted(sae: SAE, h: Tensor) -> Tensor:
+    """h_hat with each row's own active latents, but their sizes fitted to the row by least squares.
+
+    Args:
+        sae: with one instance.
+        h: (n, 1, d_in).
+    """
+    z, W, b = sae.encode(h)[:, 0], sae.W_dec[0], sae.b_dec[0]
+    rows = []
+    for row, on in zip(h[:, 0] - b, z != 0, strict=True):
+        sizes = torch.linalg.lstsq(W[on].T, row[:, None]).solution
+        rows.append((W[on].T @ sizes)[:, 0] + b)
+    return torch.stack(rows)[:, None]
+
+
 def explained_variance(h: Tensor, h_hat: Tensor) -> Tensor:
     """1 - |h - h_hat|^2 / |h - mean of h|^2, summed over d_in and the batch. (batch, ..., d_in) -> (...)."""
     residual = (h - h_hat).pow(2).sum((0, -1))

@@ -1,4 +1,4 @@
-"""The sparse autoencoder of the notes (seed 002), many instances in one tensor, trained with gradients written out by hand.
+"""A sparse autoencoder (seed 002), many instances in one tensor, trained with gradients written out by hand.
 
     pre = (h - b_dec) @ W_enc + b_enc        z = activation(pre)        h_hat = z @ W_dec + b_dec
     loss = mean over the batch of  sum over d_in of (h_hat - h)^2  +  l1_coefficient * sum over latents of |z|

@@ -16,11 +16,10 @@ TRUE, DECODER, ENCODER = "#999999", COLOURS[0], COLOURS[1]
 def hidden_states(h: Tensor, directions: Tensor) -> Figure:
     """One instance: activations h (n, 2) and the planted directions (n_features, 2)."""
     data = pd.DataFrame({"h0": h[:, 0].numpy(), "h1": h[:, 1].numpy()})
-    figure = go.Figure(
-        go.Scatter(**_arrows(directions, 1.25), name="planted feature", line={"color": TRUE, "width": 8})
-    )
     marker = {"size": 3, "color": ENCODER}
-    figure.add_scatter(x=_short(h[:, 0]), y=_short(h[:, 1]), mode="markers", name="h", marker=marker)
+    figure = go.Figure(go.Scatter(x=_short(h[:, 0]), y=_short(h[:, 1]), mode="markers", name="h", marker=marker))
+    planted = {"name": "planted (click to show)", "line": {"color": TRUE, "width": 3}, "visible": "legendonly"}
+    figure.add_scatter(**_arrows(directions, 1.25), **planted)
     on_axis = _on_one_ray(h, directions)
     styled(figure, f"{on_axis:.0%} of the activations lie on one of {len(directions)} rays", height=420, width=480)
     _square(figure)
@@ -159,7 +158,7 @@ def runaway(step: list[int], length: list[float], l1: list[float]) -> Figure:
     )
     styled(figure, title)
     figure.update_xaxes(title="step")
-    figure.update_yaxes(title="mean over instances", type="log")
+    figure.update_yaxes(title="length of a row; sum of |z|", type="log")
     return Figure(figure, f"Two lines on a logarithmic scale over training. {title}.", data)
 
 
@@ -174,11 +173,11 @@ def alignment(step: list[int], curves: dict[str, list[float]]) -> Figure:
         figure.add_scatter(
             x=step, y=_short(curve), name=name, line={"color": COLOURS[i], "dash": DASHES[i], "width": 2.5}
         )
-    ends = "; ".join(f"{name}: {curve[0]:.2f} to {curve[-1]:.3f}" for name, curve in curves.items())
-    styled(figure, f"Encoder and decoder turn towards each other ({ends})" if len(curves) == 1 else ends)
+    ends = "; ".join(f"{curve[-1]:.3f} ({name})" for name, curve in curves.items())
+    styled(figure, f"Cosine of encoder and decoder at the end: {ends}")
     figure.update_xaxes(title="step")
     figure.update_yaxes(title="cosine of encoder and decoder direction")
-    return Figure(figure, f"The cosine over training, {ends}.", data)
+    return Figure(figure, f"The cosine over training, a line for each run; at the end {ends}.", data)
 
 
 def live_latents(step: list[int], curves: dict[str, list[float]], resampled: list[int]) -> Figure:

@@ -66,3 +66,22 @@ def test_interval_agrees_with_scipy():
     assert (low, high) == pytest.approx(wanted, abs=1e-6) and mean == pytest.approx(0.5)
     with pytest.raises(ValueError, match="at least two seeds"):
         recovery.interval(torch.tensor([1.0]))
+
+
+def test_matched_follows_the_decoder():
+    directions = torch.eye(3)[None, :2]
+    W_dec = torch.tensor([[[0.0, 0.9, 0.1], [0.0, 0.0, 1.0], [2.0, 0.1, 0.0]]])
+    W_enc = torch.arange(9.0).view(1, 3, 3)
+    encoder, decoder = recovery.matched(directions, W_enc, W_dec)
+    assert torch.equal(decoder[0], W_dec[0, [2, 0]]) and torch.equal(encoder[0], W_enc[0].T[[2, 0]])
+
+
+def test_refitted_restores_shrunk_sizes():
+    sae = new_sae(1, 8, 4, 0, aligned=True)
+    sae.W_dec = torch.eye(8)[None, :4]  # orthogonal, so that every latent fires
+    sae.W_enc, sae.b_dec = sae.W_dec.mT, sae.b_dec + 0.3
+    z = torch.rand(50, 1, 4, generator=torch.Generator().manual_seed(1)) + 1.0
+    h = sae.decode(z)
+    sae.b_enc.fill_(-0.2)  # with sizes that are too small
+    assert (sae.encode(h) > 0).all() and not torch.allclose(sae.decode(sae.encode(h)), h, atol=1e-2)
+    assert torch.allclose(recovery.refitted(sae, h), h, atol=1e-4)

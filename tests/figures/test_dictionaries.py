@@ -60,7 +60,7 @@ def test_sweep_runaway_alignment_live():
         draw.runaway([1, 2], [1.0, 4.0], [1.0, 0.5]).title
         == "The decoder grows 4 times longer, the penalty shrinks 2-fold"
     )
-    assert "0.00 to 0.900" in draw.alignment([1, 2], {"a": [0.0, 0.9]}).title
+    assert "at the end: 0.900 (a)" in draw.alignment([1, 2], {"a": [0.0, 0.9]}).title
     live = draw.live_latents([1, 2], {"with": [0.5, 1.0], "without": [0.5, 0.7]}, [1])
     assert live.title == "Latents that fire at the end: 100% with, 70% without" and len(live.data) == 4
 

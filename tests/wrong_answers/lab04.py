@@ -35,6 +35,26 @@ def always_subtracts(w, learning_rate, l1_coefficient):
     return torch.where(w == 0, w, w - learning_rate * l1_coefficient)
 
 
+@step.wrong(says="penalty, not its slope")
+def takes_the_absolute_value(w, learning_rate, l1_coefficient):
+    return w - learning_rate * l1_coefficient * w.abs()
+
+
+@step.wrong(says="no ReLU")
+def adds_a_relu(w, learning_rate, l1_coefficient):
+    return (w - learning_rate * l1_coefficient).relu()
+
+
+@step.wrong(says="no ReLU")
+def adds_a_relu_to_the_right_step(w, learning_rate, l1_coefficient):
+    return torch.relu(w - learning_rate * l1_coefficient * w.sign())
+
+
+@step.wrong(says="goes past it")
+def thresholds_softly(w, learning_rate, l1_coefficient):
+    return w.sign() * (w.abs() - learning_rate * l1_coefficient).clamp(min=0)
+
+
 @step.right
 def by_autograd(w, learning_rate, l1_coefficient):
     x = w.clone().requires_grad_()
@@ -104,6 +124,24 @@ def decodes_with_the_encoder(h, W_enc, b_enc, W_dec, b_dec):
 def centres_the_wrong_way(h, W_enc, b_enc, W_dec, b_dec):
     z = _encode(h, W_enc, b_enc, -b_dec).relu()
     return {"z": z, "h_hat": _decode(z, W_dec, b_dec)}
+
+
+@forward.wrong(says="after the ReLU")
+def adds_the_bias_after_the_relu(h, W_enc, b_enc, W_dec, b_dec):
+    z = _encode(h, W_enc, 0, b_dec).relu() + b_enc
+    return {"z": z, "h_hat": _decode(z, W_dec, b_dec)}
+
+
+@forward.wrong(says="axes do not fit")
+def copies_the_lines(h, W_enc, b_enc, W_dec, b_dec):
+    z = ((h - b_dec) @ W_enc + b_enc).relu()
+    return {"z": z, "h_hat": z @ W_dec + b_dec}
+
+
+@forward.wrong(says="return a dict")
+def returns_a_tuple(h, W_enc, b_enc, W_dec, b_dec):
+    z = _encode(h, W_enc, b_enc, b_dec).relu()
+    return z, _decode(z, W_dec, b_dec)
 
 
 @forward.right
@@ -235,6 +273,16 @@ def cosine_of_degrees(directions, W_dec, alive, degrees):
 @found.wrong(says="length 1")
 def forgets_to_normalise(directions, W_dec, alive, degrees):
     return ((directions @ W_dec.T > math.cos(math.radians(degrees))) & alive).any(1)
+
+
+@found.wrong(says="rows of W_dec are not of length 1")
+def forgets_to_normalise_the_decoder(directions, W_dec, alive, degrees):
+    return ((_unit(directions) @ W_dec.T > math.cos(math.radians(degrees))) & alive).any(1)
+
+
+@found.wrong(says="planted directions are not of length 1")
+def forgets_to_normalise_the_features(directions, W_dec, alive, degrees):
+    return ((directions @ _unit(W_dec).T > math.cos(math.radians(degrees))) & alive).any(1)
 
 
 @found.wrong(says="one answer for each feature")
@@ -380,6 +428,21 @@ def all_pairs(W_enc, W_dec):
     return _unit(W_enc.mT) @ _unit(W_dec).mT
 
 
+@cosine.wrong(says="transpose one with .mT")
+def forgets_to_transpose(W_enc, W_dec):
+    return torch.nn.functional.cosine_similarity(W_enc, W_dec, dim=-1)
+
+
+@cosine.wrong(says="wrong axis")
+def sums_over_the_latents(W_enc, W_dec):
+    return torch.nn.functional.cosine_similarity(W_enc, W_dec.mT, dim=-1)
+
+
+@cosine.wrong(says="reshaped")
+def reshapes_the_encoder(W_enc, W_dec):
+    return torch.nn.functional.cosine_similarity(W_enc.reshape(W_dec.shape), W_dec, dim=-1)
+
+
 @cosine.right
 def by_cosine_similarity(W_enc, W_dec):
     return torch.nn.functional.cosine_similarity(W_enc, W_dec.transpose(1, 2), dim=1)
@@ -413,6 +476,11 @@ def reshapes(grad_W_enc, grad_W_dec):
     return grad_W_dec + grad_W_enc.reshape(grad_W_dec.shape)
 
 
+@tied.wrong(says="transpose one with .mT")
+def adds_without_transposing(grad_W_enc, grad_W_dec):
+    return grad_W_dec + grad_W_enc
+
+
 @tied.right
 def by_transpose(grad_W_enc, grad_W_dec):
     return grad_W_enc.transpose(1, 2) + grad_W_dec
@@ -439,6 +507,16 @@ def only_now(z):
 @dead.wrong(says="silent on all")
 def silent_once(z):
     return z.flatten(0, 1).amin(0) == 0
+
+
+@dead.wrong(says="every step")
+def silent_in_one_step(z):
+    return (z == 0).all(1).any(0)
+
+
+@dead.wrong(says="silent on all")
+def silent_on_one_input_of_each_step(z):
+    return (z == 0).any(1).all(0)
 
 
 @dead.wrong(says="rarely and weakly")
@@ -502,6 +580,11 @@ def takes_the_root(error, power):
     return weight / weight.sum(0)
 
 
+@chances.wrong(says="power comes too late")
+def normalises_first(error, power):
+    return (error / error.sum(0)) ** power
+
+
 @chances.right
 def by_logarithms(error, power):
     return torch.softmax(power * error.log(), dim=0)
@@ -530,7 +613,7 @@ def off_by_one(probability, uniforms):
     return torch.searchsorted(probability.cumsum(0), uniforms) - 1
 
 
-@rows.wrong(says="wrong")
+@rows.wrong(says="given `uniforms`")
 def rolls_its_own_dice(probability, uniforms):
     return torch.multinomial(probability, len(uniforms), replacement=True)
 
@@ -540,14 +623,35 @@ def without_the_running_sum(probability, uniforms):
     return (uniforms[:, None] >= probability).sum(1)
 
 
+@rows.wrong(says="running sum")
+def searches_the_probabilities(probability, uniforms):
+    return torch.searchsorted(probability, uniforms)
+
+
+@rows.wrong(says="on an edge")
+def searches_from_the_left(probability, uniforms):
+    return torch.searchsorted(probability.cumsum(0), uniforms).clamp(max=len(probability) - 1)
+
+
+@rows.wrong(says="on an edge")
+def searches_from_the_left_without_a_clamp(probability, uniforms):
+    return torch.searchsorted(probability.cumsum(0), uniforms)
+
+
+@rows.wrong(says="clamp to the last row")
+def does_not_clamp(probability, uniforms):
+    return torch.searchsorted(probability.cumsum(0), uniforms, right=True)
+
+
 @rows.right
 def by_counting(probability, uniforms):
-    return (uniforms[:, None] >= probability.cumsum(0)[None]).sum(1)
+    return (uniforms[:, None] >= probability.cumsum(0)[None, :-1]).sum(1)
 
 
 @rows.right
 def by_bucketize(probability, uniforms):
-    return torch.bucketize(uniforms, torch.cumsum(probability, 0), right=True)
+    found = torch.bucketize(uniforms, torch.cumsum(probability, 0), right=True)
+    return torch.minimum(found, torch.tensor(len(probability) - 1))
 
 
 weights = Answers("resampled_weights")
@@ -570,6 +674,12 @@ def _live_length(W_enc, dead):
 def keeps_the_bias(W_enc, b_enc, W_dec, dead, directions, scale):
     new = _put(W_enc, b_enc, W_dec, dead, directions, [scale * x for x in _live_length(W_enc, dead)])
     return new | {"b_enc": b_enc}
+
+
+@weights.wrong(says="live latents keep theirs")
+def zeroes_every_bias(W_enc, b_enc, W_dec, dead, directions, scale):
+    new = _put(W_enc, b_enc, W_dec, dead, directions, [scale * x for x in _live_length(W_enc, dead)])
+    return new | {"b_enc": torch.zeros_like(b_enc)}
 
 
 @weights.wrong(says="counts the dead latents too")
@@ -672,6 +782,12 @@ def _around(gain, half):
 def as_if_unrelated(with_it, without, t):
     spread = (with_it.var() / len(with_it) + without.var() / len(without)) ** 0.5
     return _around(with_it - without, t * spread)
+
+
+@band.wrong(says="spreads were added")
+def adds_the_spreads(with_it, without, t):
+    half = t * (with_it.std() + without.std()) / math.sqrt(len(with_it))
+    return _around(with_it - without, half)
 
 
 @band.wrong(says="single seeds")
