@@ -47,7 +47,7 @@ class Display:
         if self._bars:
             self._tasks[lab.id] = self._bars.add_task(f"{lab.id} {lab.title}", total=None)
         else:
-            print(f"{lab.id} {lab.title}: started", flush=True)
+            print(f"{lab.id} {lab.title}: started\n", end="", flush=True)  # one write: workers share the log
 
     def done(self, lab: Lab, how: str) -> None:
         """A lab ended."""
@@ -59,4 +59,4 @@ class Display:
             self._bars.advance(self._all)
             self._bars.console.print(line, markup=False, highlight=False)
         else:
-            print(line, flush=True)
+            print(f"{line}\n", end="", flush=True)
