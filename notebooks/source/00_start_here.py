@@ -125,6 +125,7 @@ D @ D.T
 # | [02 Induction heads](02_induction_heads.ipynb) | How do two heads copy a pattern, and why is the OV circuit diagonal? |
 # | [03 Superposition](03_superposition.ipynb) | When does a network store more features than it has dimensions? |
 # | [04 Sparse autoencoders](04_sparse_autoencoders.ipynb) | Can the features be taken out again? |
+# | [05 Reading a dictionary](05_reading_a_dictionary.ipynb) | What does a latent mean, and who says so? |
 #
 # Your notebooks are in `work/`; the course never overwrites them. To start one over, move your copy away and run
 # `make lab` again. Your instructor collects these same files.
