@@ -33,7 +33,7 @@ PACKAGES = (
     "papermill",
     "pytest",
 )
-MEMORY_GB = 1.0  # a lab's kernel; torch and transformer-lens take half of it before any model is loaded
+MEMORY_GB = 2.0  # the largest kernel of a mini lab (05) peaks at 1.4 GB; the report has every lab's
 DISK_GB = 0.2  # executed notebooks and the report
 GEMMA = "google/gemma-2-2b"
 GEMMA_MEMORY_GB = 6.7  # what labs_src.models.hub asks for: bfloat16 weights, and room to work
