@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def entry(result: Result, expected: dict[str, dict[str, Any]]) -> dict[str, Any]
 
 
 def write(out: Path, report: dict[str, Any], results: list[Result]) -> Path:
-    """Write `report.json`, `index.html`, and for each lab the executed notebook and its page.
+    """Write `report.json`, `index.html`, `text.html`, and for each lab the executed notebook and its page.
 
     Args:
         out: The folder; files of an earlier report are replaced.
@@ -106,6 +107,7 @@ def write(out: Path, report: dict[str, Any], results: list[Result]) -> Path:
         script=pages.SCRIPT,
     )
     write_atomically(out / "index.html", index)
+    write_atomically(out / "text.html", _text())
     write_atomically(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return out / "index.html"
 
@@ -207,6 +209,21 @@ def _page(result: Result) -> str:
     if cached:
         write_atomically(cached, text)
     return text
+
+
+def _text(model: str = "mini-gemma") -> str:
+    """A page of what the mini language's models read, beside how well `model` predicts it by its card."""
+    from labs_src.language import samples
+    from labs_src.models import describe
+
+    measured = describe(model)["measured"]
+    return pages.template("text.html.j2").render(
+        model=model,
+        loss=measured["loss"],
+        entropy=measured["entropy"],
+        domains=[(name, list(group)) for name, group in groupby(samples.of_each_domain(), key=lambda p: p.domain)],
+        mixed=samples.sequence(),
+    )
 
 
 def _previous(path: Path) -> dict[str, Any] | None:

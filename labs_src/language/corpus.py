@@ -25,6 +25,7 @@ from torch import Tensor
 
 from labs_src.language import grammar, templates
 from labs_src.language.passages import DOMAINS
+from labs_src.language.spelling import pretty
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -259,17 +260,6 @@ def decode(ids: Tensor | list[int]) -> list[str]:
     """Words of token ids (flattened)."""
     known = grammar.vocabulary()
     return [known[i] for i in torch.as_tensor(ids).flatten().tolist()]
-
-
-def pretty(words: list[str]) -> str:
-    """Words as people write them: no space before punctuation, or inside brackets and quotation marks."""
-    out, quoted, glue = "", False, True
-    for word in words:
-        closing = word in (".", ",", ":", ";", "?", ")") or (word == '"' and quoted)
-        out += word if glue or closing else " " + word
-        glue = word == "(" or (word == '"' and not quoted)
-        quoted ^= word == '"'
-    return out
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

@@ -60,6 +60,7 @@ def test_passed_failed_drifted_and_timed_out(course: Folders, capsys: pytest.Cap
     assert "01 halved: 0.25 is outside 0.3 ± 0.01" in printed
     assert f"Report: {course.build}/report/index.html" in printed
     index = (course.build / "report" / "index.html").read_text()
+    assert "the grammar's own entropy" in (course.build / "report" / "text.html").read_text()
     for words in ("00_doubling.html", "ZeroDivisionError", "✗ drifted", "exact in floats"):
         assert words in index
     results = [folder.name[:2] for folder in (course.build / "cache").iterdir() if not folder.name.startswith(".")]
