@@ -872,34 +872,34 @@ say("With {a:.1f} and {b:.1f} active latents {fit} explains more, and {found_mor
 # %% [markdown]
 # ## On a transformer
 #
-# No planted truth now. The model, mini-prenorm, is a small transformer that comes with the course, trained on synthetic text. Its
-# name below is the only thing that says which model.
+# No planted truth now. The model, mini-gemma, is a small Gemma-2 that comes with the course, trained on a small made-up language.
+# Its name below is the only thing that says which model.
 
 # %%
 from labs_src import models
-from labs_src.language import markov
+from labs_src.language import corpus
 
-model_name, layer = "mini-prenorm", 2
+model_name, layer = "mini-gemma", 2
 hook = f"blocks.{layer}.hook_resid_pre"
 model = models.load(model_name).model
-# the model's own kind of text: Markov chains and repeated blocks
-tokens = torch.cat([markov.markov_batch(600, 64, seed + 11), markov.repeated_batch(600, 64, seed + 12)])
-unseen = torch.cat([markov.markov_batch(100, 64, seed + 21), markov.repeated_batch(100, 64, seed + 22)])
+tokens = corpus.token_ids("train", 400, seed=seed + 11)  # the model's own kind of text
+unseen = corpus.token_ids("validation", 80, seed=seed + 21)
+print(corpus.sequences("validation", 1, seed=seed + 21).text(0).splitlines()[0])
 stream, stream_held_out = bridge.activations(model, hook, tokens), bridge.activations(model, hook, unseen)
 print(f"{model_name}, {hook}: {tuple(stream.shape)} activations, the first position (beginning of sequence) left out")
 
 # %% [markdown]
-# Yours (the package's trainer, aligned start) beside sae-lens's; 256 latents for 64 dimensions, 20 active,
-# and 300,000 rows to train on. (`l0_coefficient` is what JumpReLU pays for an active latent. The cell takes a while.)
+# Yours (the package's trainer, aligned start) beside sae-lens's; 512 latents for 128 dimensions, 16 active,
+# 400 steps of 512 rows. (`l0_coefficient` is what JumpReLU pays for an active latent. The cell takes a while.)
 
 # %%
 order = torch.randperm(len(stream), generator=torch.Generator().manual_seed(seed))
 saes = {}
-for name, options, weight in [("ours, TopK", {"activation": "topk", "k": 20}, 0.0), ("ours, L1", {}, 1.0)]:
-    saes[name] = new_sae(1, stream.shape[1], 256, seed, aligned=True, **options)
-    train(saes[name], stream[order][:, None], steps=586, batch=512, learning_rate=1e-2, coefficient=weight)
-for name, kind, options in [("sae-lens, TopK", "topk", {"k": 20}), ("sae-lens, BatchTopK", "batchtopk", {"k": 20}), ("sae-lens, JumpReLU", "jumprelu", {"l0_coefficient": 0.2})]:
-    saes[name] = bridge.train(stream, kind, 256, samples=300_000, learning_rate=5e-3, seed=seed, **options)
+for name, options, weight in [("ours, TopK", {"activation": "topk", "k": 16}, 0.0), ("ours, L1", {}, 0.7)]:
+    saes[name] = new_sae(1, stream.shape[1], 512, seed, aligned=True, **options)
+    train(saes[name], stream[order][:, None], steps=400, batch=512, learning_rate=1e-2, coefficient=weight)
+for name, kind, options in [("sae-lens, TopK", "topk", {"k": 16}), ("sae-lens, BatchTopK", "batchtopk", {"k": 16}), ("sae-lens, JumpReLU", "jumprelu", {"l0_coefficient": 0.2})]:
+    saes[name] = bridge.train(stream, kind, 512, samples=400 * 512, learning_rate=5e-3, seed=seed, **options)
 
 # %% [markdown]
 # Your `topk_latents` is what the TopK SAE computes:
@@ -907,7 +907,7 @@ for name, kind, options in [("sae-lens, TopK", "topk", {"k": 20}), ("sae-lens, B
 # %%
 own, some = saes["ours, TopK"], stream_held_out[:200]
 pre = (some - own.b_dec[0]) @ own.W_enc[0] + own.b_enc[0]
-print("same latents:", torch.allclose(topk_latents(pre, 20), own.encode(some[:, None])[:, 0], atol=1e-5))
+print("same latents:", torch.allclose(topk_latents(pre, 16), own.encode(some[:, None])[:, 0], atol=1e-5))
 
 # %%
 qualities = {name: bridge.quality(s, stream_held_out) for name, s in saes.items()}
@@ -919,11 +919,11 @@ show(draw.trade_off(measured, f"{model_name}, layer {layer}"))
 # %% tags=["nbval-ignore-output"]
 chosen = qualities["sae-lens, TopK"]
 record("sae_explained_variance", chosen.explained_variance, tolerance=0.03, must="> 0.9", why="held-out tokens; training order differs by processor")
-record("sae_dead_fraction", chosen.dead_fraction, tolerance=0.04, must="< 0.05", why="a few latents of 256")
-directions = torch.linalg.svd(stream - stream.mean(0), full_matrices=False).Vh[:20]
+record("sae_dead_fraction", chosen.dead_fraction, tolerance=0.04, must="< 0.05", why="a few latents of 512")
+directions = torch.linalg.svd(stream - stream.mean(0), full_matrices=False).Vh[:16]
 pca = (stream_held_out - stream.mean(0)) @ directions.T @ directions + stream.mean(0)
 say("sae-lens's TopK SAE on {model}, layer {layer}: explained variance {sae_explained_variance:.3f}, dead {sae_dead_fraction:.1%}. "
-    "Twenty fixed directions (PCA) explain {pca:.3f}; the SAE may choose another twenty for each token.",
+    "Sixteen fixed directions (PCA) explain {pca:.3f}; the SAE may choose another sixteen for each token.",
     model=model_name, layer=layer, pca=float(recovery.explained_variance(stream_held_out, pca)))
 
 # %% [markdown]
@@ -947,8 +947,9 @@ sizes.round(3)
 
 # %% tags=["nbval-ignore-output"]
 gained = sizes["sizes refitted"] - sizes["as trained"]
-say("L1 gains {l1:.3f}, TopK {topk:.3f}: most of what L1 lacks is in the sizes, which it shrinks. One common factor gives back only {factor:.3f} of it, so the "
-    "shrinking is not even.", l1=gained["ours, L1"], topk=gained["ours, TopK"], factor=(sizes["one factor"] - sizes["as trained"])["ours, L1"])
+say("L1 gains {l1:.3f}, TopK {topk:.3f}. So {share:.0%} of what L1 lacks beside TopK is in the sizes, which it shrinks; the rest is in which latents are active. "
+    "One common factor gives back only {factor:.3f}: the shrinking is not even.", l1=gained["ours, L1"], topk=gained["ours, TopK"],
+    share=gained["ours, L1"] / (sizes["as trained"]["ours, TopK"] - sizes["as trained"]["ours, L1"]), factor=(sizes["one factor"] - sizes["as trained"])["ours, L1"])
 
 # %% [markdown]
 # ## What this does not show
