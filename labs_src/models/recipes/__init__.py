@@ -105,9 +105,11 @@ def build(
         ValueError: for a name without a recipe.
     """
     import torch
+    from transformers.utils import logging
 
     from labs_src.models.manifest import write_manifest
 
+    logging.disable_progress_bar()  # of files of a few megabytes
     known = recipes()
     wanted = list(known) if wanted is None else list(wanted)
     for name in wanted:
@@ -122,7 +124,7 @@ def build(
             folder = (out or paths.BUILD / "models") / name
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            show(f"{name}: training")
+            show(f"{name}: training{expected_time(name)}")
             known[name](folder)
             results.append(compare_with_shipped(name, folder))
             if compare:
@@ -137,6 +139,15 @@ def build(
     finally:
         torch.set_num_threads(threads)
     return results
+
+
+def expected_time(name: str) -> str:
+    """How long the shipped one took, for a person who waits; empty if nothing is shipped or it took no time."""
+    card = shipped_folder(name) / "card.json"
+    if not card.is_file():
+        return ""
+    seconds = json.loads(card.read_text(encoding="utf-8")).get("training_cpu_seconds", 0)
+    return f", about {seconds / 60:.0f} min on one core" if seconds > 90 else ""
 
 
 def table(result: Comparison) -> str:
