@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from labs_src.checks import lab05_causes, lab05_firing, lab05_labels
+from labs_src.checks import lab05_causes, lab05_elsewhere, lab05_firing, lab05_labels
 
 EXERCISES = (
     *lab05_firing.EXERCISES,
     lab05_causes.LOGIT_EFFECTS,
     *lab05_labels.EXERCISES,
+    *lab05_elsewhere.EXERCISES,
     lab05_causes.SET_LATENT,
     lab05_causes.MATCHED_PUSH,
     lab05_causes.ATTRIBUTE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from labs_src.checks.compare import Mistake, expect, normal
+from labs_src.checks.compare import Mistake, difference, expect, normal
 from labs_src.checks.contract import Exercise, Part
 
 
@@ -29,6 +29,20 @@ _EFFECTS_MISTAKES = (
     Mistake("the latents were normalised first. A latent's row goes in as it stands", lambda D, g, U: (torch.nn.functional.rms_norm(D, D.shape[-1:]) * (1 + g)) @ U),
     Mistake("that is a softmax; asked are logits", lambda D, g, U: ((D * (1 + g)) @ U).softmax(-1)),
 )  # fmt: skip
+
+
+def _judge_effects(inputs, value) -> str | None:
+    """As usual; and a row that is right but for a factor of its own was divided by a length, whichever."""
+    message = expect(_effects_by_loop, axes="latent token", mistakes=_EFFECTS_MISTAKES)(inputs, value)
+    right = _effects_by_loop(*inputs.values())
+    if message is None or message in {m.message for m in _EFFECTS_MISTAKES}:
+        return message
+    if not isinstance(value, torch.Tensor) or value.shape != right.shape:
+        return message
+    factor = (value * right).sum(1, keepdim=True) / right.pow(2).sum(1, keepdim=True)
+    if difference(value, factor * right, rtol=1e-3) is None and bool((factor > 0).all()):
+        return "each latent's row has a factor of its own. Was something divided by a length or an rms? Leave that out"
+    return message
 
 
 def _codes(rng) -> dict:
@@ -73,6 +87,7 @@ def _where_on(x, z, D, i, v) -> torch.Tensor:
 _SET_MISTAKES = (
     Mistake("the error term is lost: this is the dictionary's reconstruction. Change x by what the latent's change makes", _rebuilt),
     Mistake("`value` is added on top; the latent's old part has to go first", lambda x, z, D, i, v: x + v * D[i]),
+    Mistake("`value` is not used: this sets the latent to 0. Its change is value - z", lambda x, z, D, i, v: x - z[..., i, None] * D[i]),
     Mistake("the latent's old part is still there, and counted once more: its change is value - z", lambda x, z, D, i, v: x + (v + z[..., i, None]) * D[i]),
     Mistake("the sign is the wrong way round: the change is value - z", lambda x, z, D, i, v: x - (v - z[..., i, None]) * D[i]),
     Mistake("everything along this direction is removed, other latents' share of it too; remove z times the direction", _projected),
@@ -117,6 +132,9 @@ _PUSH_MISTAKES = (
     Mistake("orthogonal to push, but not of its length", _orthogonal),
     Mistake("scaled first and made orthogonal after, so the length is too short at the end", lambda p, n: _orthogonal(p, _scaled(n, p))),
     Mistake("one length for all tokens; each token's push has its own", lambda p, n: _orthogonal(p, n) * p.norm() / _orthogonal(p, n).norm()),
+    Mistake("one length for all tokens; each token's push has its own", lambda p, n: torch.nn.functional.normalize(_orthogonal(p, n), dim=-1) * p.norm()),
+    Mistake("the part along push is (noise . push) / |push|^2 times push; the division by |push|^2 is missing", lambda p, n: _scaled(n - (n * p).sum(-1, keepdim=True) * p, p)),
+    Mistake("the part along push is (noise . push) / |push|^2 times push; this divides by |push| once", lambda p, n: _scaled(n - (n * p).sum(-1, keepdim=True) / p.norm(dim=-1, keepdim=True).clamp(min=1e-12) * p, p)),
     Mistake("where push is 0 you divide 0 by 0; there the control is 0 too", _nan),
     Mistake("projected along push, not away from it", lambda p, n: _scaled(n - _orthogonal(p, n) + 1e-12, p)),
     Mistake("the part along push was taken out of all tokens together; each token has its own", lambda p, n: _scaled(n - (n * p).sum() / p.pow(2).sum() * p, p)),
@@ -148,6 +166,8 @@ _ATTRIBUTION_MISTAKES = (
     Mistake("summed over texts and positions; a latent has an attribution at each token", lambda z, D, g: (z * (g @ D.T)).sum((0, 1))),
     Mistake("absolute values; the sign says whether the latent helps or hinders the logit", lambda z, D, g: (z * (g @ D.T)).abs()),
     Mistake("the directions were normalised; a latent writes z times its row as it stands", lambda z, D, g: z * (g @ torch.nn.functional.normalize(D, dim=-1).T)),
+    Mistake("the gradient was normalised; its length is the slope, so it goes in as it stands", lambda z, D, g: z * (torch.nn.functional.normalize(g, dim=-1) @ D.T)),
+    Mistake("the gradient was normalised; its length is the slope, so it goes in as it stands", lambda z, D, g: z * (g / g.norm() @ D.T)),
     Mistake("multiplied by whether the latent fires; multiply by how strongly", lambda z, D, g: (z > 0) * (g @ D.T)),
 )  # fmt: skip
 
@@ -161,7 +181,7 @@ LOGIT_EFFECTS = Exercise(
             "the final norm's gain folded in",
             3,
             _weights,
-            expect(_effects_by_loop, axes="latent token", mistakes=_EFFECTS_MISTAKES),
+            _judge_effects,
         ),
     ),
     hints=(

@@ -49,6 +49,7 @@ _STATISTICS_MISTAKES = (
     Mistake("mean_when_on: the mean is over all tokens; take it over those at which the latent fires", lambda z: _statistics(z, over_all=True)),
     Mistake("mean_when_on: a latent that never fires gives 0 / 0; its mean should be 0", lambda z: _statistics(z, nan=True)),
     Mistake("share: that is a count of tokens; divide by how many there are", lambda z: _statistics(z, count=True)),
+    Mistake("share: that is the share of sequences in which it fires; asked is the share of tokens", lambda z: {**_statistics(z), "share": (z[:, 1:] > 0).any(1).float().mean(0)}),
     Mistake("share: <bos> is out of the count but still in the number that it is divided by", lambda z: {**_statistics(z), "share": (z[:, 1:] > 0).sum((0, 1)) / (z.shape[0] * z.shape[1])}),
 )  # fmt: skip
 

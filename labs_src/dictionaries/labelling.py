@@ -43,6 +43,10 @@ PAIRS = (
 """Conjunctions that are tried."""
 
 
+TRAPS = {"maths": ("role: var", "role: arg"), "dates": ("role: month", "role: modal")}
+"""What the language confounds on purpose: the right label within a domain, and what the same words mostly are."""
+
+
 @dataclass(frozen=True)
 class Family:
     """Labels of one kind.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -151,22 +151,32 @@ def removed(
     latent: int,
     places: Int[Tensor, "place 2"],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A latent taken out at each place, alone: the logits there before and after, and the stream before and after.
+    """A latent taken out at each place, alone: the logits there before and after, and the last stream before and after.
 
     Returns:
-        logits [place, token] twice, and what stands at the hook point [place, d_in] twice.
+        logits [place, token] twice, and what stands after the last layer [place, d_in] twice.
     """
     sequence, position = places.T
     rows, old = torch.arange(len(places)), x[sequence]
     new = old.clone()
     z = dictionary.encode(old[rows, position])[:, latent]
     new[rows, position] -= z[:, None] * dictionary.W_dec[latent]
-    before, after = (logits_with(model, dictionary.hook, ids[sequence], v)[rows, position] for v in (old, new))
-    return before, after, old[rows, position], new[rows, position]
+    kept: list[Tensor] = []
+    logits = []
+    for v in (old, new):
+        hooks = [
+            (dictionary.hook, lambda value, hook, v=v: v.to(value.dtype)),
+            (
+                f"blocks.{model.cfg.n_layers - 1}.hook_resid_post",
+                lambda value, hook: kept.append(value[rows, position]),
+            ),
+        ]
+        logits.append(model.run_with_hooks(ids[sequence], fwd_hooks=hooks)[rows, position])
+    return (*logits, *kept)
 
 
 def without_norm_and_cap(model: Any, logits: Tensor, x: Float[Tensor, "place d_in"]) -> Tensor:
-    """Logits of a Gemma as they were before the softcap, times the rms that its final norm divided x by."""
+    """Logits of a Gemma as they were before the softcap, times the rms that its final norm divided x (there) by."""
     config = model.original_model.config
     cap = config.final_logit_softcapping
     rms = (x.double().pow(2).mean(-1, keepdim=True) + config.rms_norm_eps).sqrt()
@@ -201,3 +211,19 @@ def where_labels_hold(text: Any, descriptions: list[str]) -> Tensor:
     families = labelling.singles(text)
     known = {d: spoken(labelling.where(text, d, families)) for d in set(descriptions)}
     return torch.stack([known[d] for d in descriptions], dim=1)
+
+
+def word_list_f1(
+    ids: Int[Tensor, " token"], fires: Bool[Tensor, "token latent"], choose: Bool[Tensor, " token"]
+) -> Float[Tensor, " latent"]:
+    """How well a mere list of words predicts each latent: the best list on the tokens ``choose``, scored on the others.
+
+    The best list takes words in the order of how often the latent fires at them, and stops where F1 is highest.
+    """
+    hits = torch.zeros(int(ids.max()) + 1, fires.shape[1]).index_add_(0, ids[choose], fires[choose].float())
+    size = torch.bincount(ids[choose], minlength=len(hits))[:, None].expand_as(hits)
+    order = (hits / size.clamp(min=1)).argsort(dim=0, descending=True, stable=True)
+    f1 = 2 * hits.gather(0, order).cumsum(0) / (size.gather(0, order).cumsum(0) + hits.sum(0)).clamp(min=1)
+    listed = order.argsort(0) <= f1.argmax(0)  # [word, latent]
+    fired, predicted = fires[~choose], listed[ids[~choose]]
+    return 2 * (predicted & fired).sum(0) / (predicted.sum(0) + fired.sum(0)).clamp(min=1)

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from torch import Tensor
 
-from labs_src.figures.figure import COLOURS, DASHES, MARKERS, Figure, styled
+from labs_src.figures.figure import COLOURS, Figure, styled
 
 if TYPE_CHECKING:
     from labs_src.dictionaries.reading import Context
@@ -97,22 +97,6 @@ def promoted(words: list[str], effects: Tensor, name: str, k: int = 8) -> Figure
         showgrid=False,
     )
     return Figure(figure, f"Bars for {k} tokens raised and {k} lowered. {title}.", data)
-
-
-def purity(table: pd.DataFrame) -> Figure:
-    """Columns latent, quantile (upper end of a tenth of the firings), share (of them that carry the label)."""
-    figure = go.Figure()
-    for i, (name, part) in enumerate(table.groupby("latent", sort=False)):
-        figure.add_scatter(
-            x=_short(part["quantile"]), y=_short(part.share), name=str(name), mode="lines+markers",
-            line={"color": COLOURS[i % 8], "dash": DASHES[i % 6]}, marker={"symbol": MARKERS[i % 8], "size": 8},
-        )  # fmt: skip
-    ends = table.groupby("quantile").share.mean()
-    title = f"Strongest tenth of the firings: {ends.iloc[-1]:.0%} carry the label; weakest tenth: {ends.iloc[0]:.0%}"
-    styled(figure, title)
-    figure.update_xaxes(title="tenth of the firings, weakest to strongest (upper end)")
-    figure.update_yaxes(title="share of firings that carry the label", range=[-0.03, 1.05])
-    return Figure(figure, f"A line for each of {table.latent.nunique()} latents. {title}.", table)
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,8 @@ from plotly.subplots import make_subplots
 
 from labs_src.figures.figure import COLOURS, DASHES, MARKERS, Figure, styled
 
+FLOOR = 1e-6  # smaller changes are rounding
+
 
 def agreement(table: pd.DataFrame) -> Figure:
     """Columns case, latent, correlation: direct effects against what the model does, a column of points per case."""
@@ -25,7 +27,8 @@ def agreement(table: pd.DataFrame) -> Figure:
         middle = float(part.correlation.median())
         figure.add_shape(type="line", x0=i - 0.3, x1=i + 0.3, y0=middle, y1=middle, line={"width": 2})
     medians = table.groupby("case", sort=False).correlation.median()
-    title = "Table against model, median correlation: " + ", ".join(f"{v:.2f} {k}" for k, v in medians.items())
+    low, high = medians.idxmin(), medians.idxmax()
+    title = f"Table against model, median correlation: from {medians[low]:.2f} ({low}) to {medians[high]:.2f} ({high})"
     styled(figure, title)
     figure.update_xaxes(tickvals=list(range(len(medians))), ticktext=list(medians.index))
     figure.update_yaxes(title="correlation over the vocabulary", range=[min(0, table.correlation.min()) - 0.03, 1.05])
@@ -34,40 +37,49 @@ def agreement(table: pd.DataFrame) -> Figure:
 
 def ablation(table: pd.DataFrame) -> Figure:
     """Columns label, ablated, control: change of the prediction where the latent fires (KL, nats); a row per latent."""
-    table = table.sort_values("ablated").reset_index(drop=True)
-    figure = go.Figure()
-    names = (("ablated", "the latent taken out"), ("control", "matched push"))
-    for i, (column, name) in enumerate(names):
-        figure.add_scatter(
-            x=_short(table[column]), y=table.index.tolist(), mode="markers", name=name,
-            marker={"color": COLOURS[i], "symbol": MARKERS[i], "size": 10},
-        )  # fmt: skip
+    figure = go.Figure(
+        go.Scatter(
+            x=_tiny(table.control), y=_tiny(table.ablated), mode="markers", text=[_plain(v) for v in table.label],
+            marker={"color": COLOURS[0], "size": 7, "opacity": 0.7}, showlegend=False,
+            hovertemplate="%{text}: %{y} taken out, %{x} pushed<extra></extra>",
+        )
+    )  # fmt: skip
+    both = table[["ablated", "control"]].clip(lower=FLOOR)
+    ends = [float(both.min().min()), float(both.max().max())]
+    line = {"color": "#888888", "dash": "dot"}
+    figure.add_scatter(x=ends, y=ends, mode="lines", line=line, name="equal", hoverinfo="skip")
     more = int((table.ablated > table.control).sum())
     title = f"Taking the latent out changes more than a matched push for {more} of {len(table)} latents"
-    styled(figure, title, height=120 + 24 * len(table))
-    figure.update_xaxes(title="change of the next-token prediction (KL, nats, log scale)", type="log", dtick=1)
-    figure.update_yaxes(tickvals=table.index.tolist(), ticktext=[_plain(label) for label in table.label])
-    _legend_above(figure)
-    return Figure(figure, f"Two points for each latent: taken out, and a push of equal length. {title}.", table)
+    styled(figure, title, height=430)
+    log = {"type": "log", "dtick": 1, "exponentformat": "power"}
+    figure.update_xaxes(title="matched push: change of the prediction (KL, nats, log scale)", **log)
+    figure.update_yaxes(title="latent taken out (KL, nats, log scale)", **log)
+    return Figure(figure, f"A point for each latent and a dotted line where both are equal. {title}.", table)
 
 
 def steering(table: pd.DataFrame) -> Figure:
-    """Columns push (what was added), strength (times the latent's maximum), share (mean over latents and texts)."""
+    """Columns push, strength (times the latent's maximum), latent, share: a thin line per latent, a thick median."""
     figure = go.Figure()
+    middle = table.groupby(["push", "strength"], sort=False).share.median()
     for i, (name, part) in enumerate(table.groupby("push", sort=False)):
+        for _, one in part.groupby("latent"):
+            figure.add_scatter(
+                x=_short(one.strength), y=_short(one.share), mode="lines", text=one.latent, showlegend=False,
+                line={"color": COLOURS[i], "dash": DASHES[i], "width": 1}, opacity=0.35,
+                hovertemplate="latent %{text}: %{y}<extra></extra>",
+            )  # fmt: skip
+        median = middle[name].sort_index()
         figure.add_scatter(
-            x=_short(part.strength), y=_short(part.share), name=str(name), mode="lines+markers",
-            line={"color": COLOURS[i], "dash": DASHES[i], "width": 2.5}, marker={"symbol": MARKERS[i], "size": 9},
+            x=_short(median.index), y=_short(median), name=f"{name}, median", mode="lines+markers",
+            line={"color": COLOURS[i], "dash": DASHES[i], "width": 3.5}, marker={"symbol": MARKERS[i], "size": 10},
         )  # fmt: skip
-    last = table[table.strength == table.strength.max()].set_index("push").share
-    start = float(table[table.strength == 0].share.iloc[0])
-    ends = ", ".join(f"{value:.0%} with the {name}" for name, value in last.items())
-    most = f"at strength {table.strength.max():g}, {ends}"
-    title = f"Probability of what naturally follows the latent: {start:.0%} unsteered; {most}"
-    styled(figure, title)
+    most = table.strength.max()
+    ends = ", ".join(f"{middle[name, most]:.0%} with the {name}" for name in table.push.unique())
+    title = f"Natural successors, median of {table.latent.nunique()} latents: {ends} at strength {most:g}"
+    styled(figure, title, height=430)
     figure.update_xaxes(title="strength (times the largest activation seen)")
     figure.update_yaxes(title="probability of natural successors", rangemode="tozero")
-    return Figure(figure, f"Two lines against strength. {title}.", table)
+    return Figure(figure, f"A thin line for each latent, two thick ones for the medians. {title}.", table)
 
 
 def attribution(table: pd.DataFrame) -> Figure:
@@ -95,10 +107,6 @@ def attribution(table: pd.DataFrame) -> Figure:
     return Figure(figure, f"A scatter for each layer with a dotted line where both are equal. {title}.", table)
 
 
-def _legend_above(figure: go.Figure) -> None:
-    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, margin={"t": 90})
-
-
 def _plain(text: str) -> str:
     """A word such as <row> as it stands, not as markup."""
     return html.escape(text, quote=False)
@@ -106,3 +114,8 @@ def _plain(text: str) -> str:
 
 def _short(values) -> list[float]:
     return [round(float(v), 4) for v in np.asarray(values)]
+
+
+def _tiny(values) -> list[float]:
+    """For a log axis: three digits, and nothing below FLOOR."""
+    return [float(f"{max(float(v), FLOOR):.3g}") for v in np.asarray(values)]

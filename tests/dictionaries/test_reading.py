@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labs_src import models
-from labs_src.dictionaries import gemma_scope, reading
+from labs_src.dictionaries import gemma_scope, labelling, reading
 from labs_src.language import corpus
 
 HOOK, LAST = "blocks.2.hook_resid_post", "blocks.5.hook_resid_post"
@@ -103,3 +103,37 @@ def test_setting_a_latent_keeps_the_error(dictionary, text, model):
     changed[..., 7] = 2.5
     wanted = dictionary.decode(changed) + (x - dictionary.decode(z))
     assert torch.allclose(reading.with_latent(x, z, dictionary.W_dec, 7, 2.5), wanted, atol=1e-4)
+
+
+def test_a_word_list_is_chosen_on_one_part_and_scored_on_the_other():
+    ids = torch.tensor([0, 1, 2, 3] * 10)
+    choose = torch.arange(40) < 20
+    by_word = (ids == 1) | (ids == 3)  # two words, always
+    by_place = torch.arange(40) % 8 == 0  # every other time that word 0 stands there
+    turned = torch.where(choose, ids == 2, ids == 0)  # another word in each part
+    never = torch.zeros(40, dtype=torch.bool)
+    f1 = reading.word_list_f1(ids, torch.stack([by_word, by_place, turned, never], dim=1), choose)
+    assert torch.allclose(f1, torch.tensor([1.0, 2 * 2 / (5 + 2), 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("hook", [HOOK, LAST])
+def test_removing_a_latent_tells_the_last_stream_too(model, text, dictionary, hook):
+    x = reading.activations(model, hook, text.ids)
+    one = gemma_scope.Dictionary(
+        dictionary.W_enc, dictionary.b_enc, dictionary.threshold, dictionary.W_dec, dictionary.b_dec, hook
+    )
+    places = torch.tensor([[0, 3], [2, 7]])
+    before, after, x_0, x_1 = reading.removed(model, one, text.ids, x, 5, places)
+    assert torch.allclose(x_0, reading.activations(model, LAST, text.ids)[[0, 2], [3, 7]], atol=1e-4)
+    for logits, stream in ((before, x_0), (after, x_1)):
+        linear = (stream * reading.final_gain(model)) @ reading.unembedding(model)
+        undone = reading.without_norm_and_cap(model, logits, stream)
+        assert torch.allclose(undone, linear, atol=1e-3 * float(linear.abs().max()))
+    if hook == LAST:
+        z = one.encode(x[[0, 2], [3, 7]])[:, 5]
+        assert torch.allclose(x_0 - x_1, z[:, None] * one.W_dec[5], atol=1e-4)
+
+
+def test_the_traps_are_labels_of_the_language(text):
+    for pair in labelling.TRAPS.values():
+        assert reading.where_labels_hold(text, list(pair)).shape[1] == 2

@@ -37,11 +37,6 @@ def test_promoted_takes_both_ends():
     assert figure.title == "Latent 7 promotes “b” most and demotes “c” most"
 
 
-def test_purity_averages_the_ends():
-    table = pd.DataFrame({"latent": ["a", "a", "b", "b"], "quantile": [0.1, 1.0] * 2, "share": [0.2, 1.0, 0.4, 0.9]})
-    assert dashboard.purity(table).title == "Strongest tenth of the firings: 95% carry the label; weakest tenth: 30%"
-
-
 def test_optimism_splits_at_the_median_firing():
     table = pd.DataFrame(
         {
@@ -83,19 +78,24 @@ def test_refuted_and_breakdown():
 def test_agreement_and_ablation():
     table = pd.DataFrame({"case": ["early", "early", "last"], "latent": [1, 2, 3], "correlation": [0.4, 0.6, 1.0]})
     figure = dashboard_causes.agreement(table)
-    assert figure.title == "Table against model, median correlation: 0.50 early, 1.00 last"
+    assert figure.title == "Table against model, median correlation: from 0.50 (early) to 1.00 (last)"
     table = pd.DataFrame({"label": ["<a>", "b"], "ablated": [0.5, 0.1], "control": [0.2, 0.3]})
     figure = dashboard_causes.ablation(table)
     assert figure.title == "Taking the latent out changes more than a matched push for 1 of 2 latents"
-    assert figure.plotly.layout.yaxis.ticktext == ("b", "&lt;a&gt;")
+    assert figure.plotly.data[0].text == ("&lt;a&gt;", "b") and all(_axes(figure))
+    table.loc[0, "control"] = 0.0  # a log axis has no place for it
+    assert min(dashboard_causes.ablation(table).plotly.data[0].x) > 0
 
 
 def test_steering_and_attribution():
-    table = pd.DataFrame(
-        {"push": ["latent"] * 2 + ["matched push"] * 2, "strength": [0.0, 2.0] * 2, "share": [0.1, 0.5, 0.1, 0.08]}
+    rows = [("latent", 2.0, i, p) for i, p in enumerate([0.1, 0.5, 0.9])] + [("matched push", 2.0, 0, 0.08)]
+    rows += [(push, 0.0, i, 0.1) for push in ("latent", "matched push") for i in range(3)]
+    figure = dashboard_causes.steering(pd.DataFrame(rows, columns=["push", "strength", "latent", "share"]))
+    assert figure.title == (
+        "Natural successors, median of 3 latents: 50% with the latent, 8% with the matched push at strength 2"
     )
-    title = dashboard_causes.steering(table).title
-    assert title.endswith("10% unsteered; at strength 2, 50% with the latent, 8% with the matched push")
+    thick = [line for line in figure.plotly.data if line.showlegend is not False]
+    assert [line.x for line in thick] == [(0.0, 2.0)] * 2 and len(figure.plotly.data) == 8 and all(_axes(figure))
     table = pd.DataFrame(
         {"layer": ["one"] * 3 + ["two"] * 3, "attribution": [1.0, 2, 3] * 2, "ablation": [1.0, 2, 3, 3, 2, 1]}
     )

@@ -42,6 +42,14 @@ def divides_by_all_positions(z):
     return {"share": share, "largest": rows.amax(0), "mean_when_on": rows.sum(0) / n.clamp(min=1)}
 
 
+@statistics.wrong(says="share of sequences")
+def share_of_sequences(z):
+    rows = z[:, 1:].flatten(0, 1)
+    n = (rows > 0).sum(0)
+    share = (z[:, 1:] > 0).any(1).float().mean(0)
+    return {"share": share, "largest": rows.amax(0), "mean_when_on": rows.sum(0) / n.clamp(min=1)}
+
+
 @statistics.wrong(says="the dict lacks mean_when_on")
 def forgets_one(z):
     rows = z[:, 1:].flatten(0, 1)
@@ -217,6 +225,12 @@ def unit_rows(W_dec, norm_weight, W_U):
     return (normalize(W_dec * (1 + norm_weight), dim=1)) @ W_U
 
 
+@effects.wrong(says="Leave that out")
+def divides_by_the_rms_after_the_gain(W_dec, norm_weight, W_U):
+    rows = W_dec * (1 + norm_weight)
+    return rows / rows.pow(2).mean(-1, keepdim=True).sqrt() @ W_U
+
+
 @effects.right
 def gain_on_the_unembedding(W_dec, norm_weight, W_U):
     return W_dec @ (W_U * (1 + norm_weight)[:, None])
@@ -251,6 +265,13 @@ def accuracy_as_precision(fires, truth):
     return p, r, 2 * both / max((fires.sum() + truth.sum()).item(), 1)
 
 
+@prf.wrong(says="accuracy")
+def accuracy_all_the_way(fires, truth):
+    p = (fires == truth).float().mean().item()
+    r = (fires & truth).sum().item() / max(truth.sum().item(), 1)
+    return p, r, 2 * p * r / (p + r) if p + r else 0.0
+
+
 @prf.wrong(says="0 where nothing fires, or nothing carries the label: it raises ZeroDivisionError")
 def divides_by_zero(fires, truth):
     both = int((fires & truth).sum())
@@ -258,7 +279,7 @@ def divides_by_zero(fires, truth):
     return p, r, 2 * p * r / (p + r)
 
 
-@prf.wrong(says="precision: 1 of 1 entries are NaN")
+@prf.wrong(says="0 / 0; return 0 there")
 def nan_by_tensors(fires, truth):
     both = (fires & truth).sum()
     p, r = both / fires.sum(), both / truth.sum()
@@ -313,6 +334,12 @@ def nan_where_nothing_fires(fires, truths):
     both = fires.float().T @ truths.float()
     p, r = both / fires.sum(0)[:, None], both / truths.sum(0)
     return 2 * p * r / (p + r)
+
+
+@table.wrong(says="0 / 0; return 0 there")
+def nan_where_both_are_empty(fires, truths):
+    both = fires.float().T @ truths.float()
+    return 2 * both / (fires.sum(0)[:, None] + truths.sum(0))
 
 
 @table.wrong(says="transposed")
@@ -385,6 +412,33 @@ def unravels_the_wrong_way(f1_selection, f1_held_out):
     return {"threshold": index % n, "label": index // n, "f1_selection": selection, "f1_held_out": held_out}
 
 
+@choose.wrong(says="threshold: it was chosen on the held-out half")
+def threshold_chosen_on_the_held_out_half(f1_selection, f1_held_out):
+    label = f1_selection.amax(0).argmax(1)
+    rows = torch.arange(len(label))
+    held_out, threshold = f1_held_out[:, rows, label].max(0)
+    selection = f1_selection[threshold, rows, label]
+    return {"threshold": threshold, "label": label, "f1_selection": selection, "f1_held_out": held_out}
+
+
+@choose.wrong(says="the best at the first threshold")
+def label_from_the_first_threshold(f1_selection, f1_held_out):
+    label = f1_selection[0].argmax(1)
+    rows = torch.arange(len(label))
+    best, threshold = f1_selection[:, rows, label].max(0)
+    held_out = f1_held_out[threshold, rows, label]
+    return {"threshold": threshold, "label": label, "f1_selection": best, "f1_held_out": held_out}
+
+
+@choose.wrong(says="rows mix latents")
+def reshapes_without_transposing(f1_selection, f1_held_out):
+    n, labels = f1_selection.shape[1:]
+    best, index = f1_selection.reshape(n, -1).max(1)
+    threshold, label = index // labels, index % labels
+    held_out = f1_held_out[threshold, torch.arange(n), label]
+    return {"threshold": threshold, "label": label, "f1_selection": best, "f1_held_out": held_out}
+
+
 @choose.right
 def choose_label_then_threshold(f1_selection, f1_held_out):
     by_label, thresholds = f1_selection.max(0)  # (latent, label)
@@ -436,6 +490,12 @@ def inverts_the_mask(fires, truth, use):
 def all_pairs(fires, truth, use):
     f, t = fires[use].float(), truth[use].float()
     return 2 * f.T @ t / (f.sum(0)[:, None] + t.sum(0)).clamp(min=1)
+
+
+@within.wrong(says="0 / 0; return 0 there")
+def nan_without_firings_or_label(fires, truth, use):
+    f, t = fires[use], truth[use]
+    return 2 * (f & t).sum(0) / (f.sum(0) + t.sum(0))
 
 
 @within.right
@@ -491,6 +551,11 @@ def index_minus_one(fires, codes, n):
     return out / fires.sum()
 
 
+@by.wrong(says="moved up by one")
+def bincount_of_codes_plus_one(fires, codes, n):
+    return torch.bincount(codes[fires] + 1, minlength=n)[:n] / fires.sum()
+
+
 @by.right
 def by_comparing(fires, codes, n):
     return torch.tensor([float(((codes == v) & fires).sum() / fires.sum()) for v in range(n)])
@@ -524,6 +589,11 @@ def adds_the_value(x, z, W_dec, latent, value):
 @change.wrong(says="wrong way round")
 def subtracts_the_change(x, z, W_dec, latent, value):
     return x - (value - z[..., latent, None]) * W_dec[latent]
+
+
+@change.wrong(says="`value` is not used")
+def always_ablates(x, z, W_dec, latent, value):
+    return x - z[..., latent, None] * W_dec[latent]
 
 
 @change.wrong(says="everything along this direction")
@@ -583,6 +653,18 @@ def one_length(push, noise):
     return rest / rest.norm() * push.norm()
 
 
+@matched.wrong(says="one length for all tokens")
+def length_of_the_whole_push(push, noise):
+    along = (noise * push).sum(-1, keepdim=True) / push.pow(2).sum(-1, keepdim=True).clamp(min=1e-12)
+    return normalize(noise - along * push, dim=-1) * push.norm()
+
+
+@matched.wrong(says="the division by |push|^2 is missing")
+def forgets_to_divide(push, noise):
+    rest = noise - (noise * push).sum(-1, keepdim=True) * push
+    return normalize(rest, dim=-1) * push.norm(dim=-1, keepdim=True)
+
+
 @matched.right
 def matched_with_normalize(push, noise):
     unit = normalize(push, dim=-1)
@@ -633,6 +715,11 @@ def activity_times_length(z, W_dec, gradient):
 @given.wrong(says="multiply by how strongly")
 def slope_where_on(z, W_dec, gradient):
     return (z > 0).float() * (gradient @ W_dec.T)
+
+
+@given.wrong(says="the gradient was normalised")
+def slope_of_a_unit_gradient(z, W_dec, gradient):
+    return z * (normalize(gradient, dim=-1) @ W_dec.T)
 
 
 @given.right
