@@ -35,7 +35,7 @@ class Comparison:
 def recipes() -> dict[str, Callable[[Path], None]]:
     """What writes each shipped model into a folder."""
     from labs_src.models.planted import ship as planted
-    from labs_src.models.recipes import dictionaries, gemma_ship, prenorm, ship
+    from labs_src.models.recipes import dictionaries, gemma_ship, grokking, prenorm, seeds, ship
 
     return {
         "induction-2l": ship.induction_2l,
@@ -46,6 +46,9 @@ def recipes() -> dict[str, Callable[[Path], None]]:
         dictionaries.NAME: dictionaries.ship,  # trained on the shipped mini-gemma
         "planted-orthonormal": planted.orthonormal,
         "planted-packed": planted.packed,
+        "grokking-113": grokking.ship_grokked,
+        "leaky-113": grokking.ship_leaky,
+        seeds.NAME: seeds.ship,  # trained on the shipped grokking-113 and leaky-113
     }
 
 
