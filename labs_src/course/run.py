@@ -106,7 +106,10 @@ def check_tier(tier: str) -> None:
     if tier not in TIERS:
         raise Problem(f"There is no tier {tier!r}. There are: {', '.join(TIERS)}.")
     if tier == "gemma":
-        raise Problem("The gemma tier is not available: no lab so far has a Gemma model. Use: labs run --tier mini")
+        from labs_src.doctor import gemma_problem
+
+        if advice := gemma_problem():
+            raise Problem(f"The gemma tier is not available: {advice} Use: labs run --tier mini")
 
 
 def check_built(labs: Sequence[Lab]) -> None:

@@ -130,7 +130,19 @@ def test_unknown_lab_and_tier(labs) -> None:
     assert result.stderr == "labs: There is no lab '77'. There are: 00 (Doubling), 01 (Waiting).\n"
     with pytest.raises(Problem, match=r"no tier 'huge'. There are: mini, gemma"):
         check_tier("huge")
-    with pytest.raises(Problem, match=r"gemma tier is not available.*--tier mini"):
+
+
+def test_gemma_tier_runs_where_the_model_can_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("labs_src.doctor.memory_gb", lambda: (64.0, 48.0))
+    for variable in ("LABS_GEMMA", "HF_TOKEN", "HF_HUB_CACHE", "HF_TOKEN_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(Problem, match=r"gemma tier is not available: needs a Hugging Face token.*--tier mini"):
+        check_tier("gemma")
+    monkeypatch.setenv("LABS_GEMMA", str(tmp_path))
+    check_tier("gemma")
+    monkeypatch.setattr("labs_src.doctor.memory_gb", lambda: (4.0, 2.0))
+    with pytest.raises(Problem, match=r"free memory, here are 2\.0.*--tier mini"):
         check_tier("gemma")
 
 
