@@ -1,0 +1,335 @@
+"""Lab 06, third part: tables too large to hold, attention by distance and its entropy, and duplicates merged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from labs_src.checks.compare import Mistake, difference, expect, normal
+from labs_src.checks.contract import Exercise, Part
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the largest tensor that is made."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self.entries = max(self.entries, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return out
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Calls the function and tells, beside its value, how many entries the largest tensor had that it made."""
+
+    def __call__(self, fn: Callable, inputs: dict[str, Any]) -> dict[str, Any]:
+        with _Largest() as largest:
+            value = fn(*inputs.values())
+        return {"value": value, "largest": largest.entries}
+
+
+def _stream_inputs(rng) -> dict:
+    return {"left": normal(rng, 150, 6), "right": normal(rng, 130, 6), "k": 7, "block": 16}
+
+
+def _tied_inputs(rng) -> dict:
+    left = torch.from_numpy(rng.integers(-1, 2, (150, 3))).float()
+    right = torch.from_numpy(rng.integers(-1, 2, (130, 3))).float()
+    left[-20:] *= 3  # the best stand at the end, in many equal copies
+    return {"left": left, "right": right, "k": 7, "block": 16}
+
+
+def _last_inputs(rng) -> dict:
+    made = _stream_inputs(rng)
+    made["left"][-3:] *= 6  # in the last block, which is not full
+    return made
+
+
+def _top_by_sorting(left, right, k, block, *, key=lambda v: -v) -> tuple:
+    table = left.double() @ right.double().T
+    entries = [(v, i, j) for i, row in enumerate(table.tolist()) for j, v in enumerate(row)]
+    best = sorted(entries, key=lambda e: key(e[0]))[:k]
+    return tuple(torch.tensor(list(c)) for c in zip(*best, strict=True))
+
+
+def _judge_stream(inputs, outcome) -> str | None:
+    left, right, k, block = inputs.values()
+    value, largest = outcome["value"], outcome["largest"]
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        return "return three tensors: values, rows, columns"
+    values, rows, columns = (x if isinstance(x, torch.Tensor) else torch.tensor(x) for x in value)
+    wanted = _top_by_sorting(left, right, k, block)
+    for name, tensor in (("values", values), ("rows", rows), ("columns", columns)):
+        if tuple(tensor.shape) != (k,):
+            return f"{name}: the shape is {tuple(tensor.shape)}, expected ({k},)"
+    if difference(values, wanted[0]) is not None:
+        return _name_stream(inputs, values, rows, columns, wanted)
+    if not bool(((rows >= 0) & (rows < len(left)) & (columns >= 0) & (columns < len(right))).all()):
+        return "rows or columns point outside the table"
+    there = (left.double()[rows.long()] * right.double()[columns.long()]).sum(1)
+    if difference(there, wanted[0]) is not None:
+        swapped = bool((columns < len(left)).all() and (rows < len(right)).all()) and difference(
+            (left.double()[columns.long()] * right.double()[rows.long()]).sum(1), wanted[0]
+        ) is None  # fmt: skip
+        if swapped:
+            return "rows and columns are swapped"
+        if bool((rows < block).all()):
+            return "rows count inside their block; add the number of the block's first row"
+        return "the values are right, but they do not stand at these rows and columns"
+    if len({(int(i), int(j)) for i, j in zip(rows, columns, strict=True)}) < k:
+        return "a pair is there twice"
+    table, allowed = len(left) * len(right), 3 * block * len(right)
+    if largest > allowed:
+        what = "the whole table" if largest >= table else f"a tensor of {largest} entries"
+        return f"the result is right, but {what} was held; a block of {block} rows has {block * len(right)} entries"
+    return None
+
+
+def _name_stream(inputs, values, rows, columns, wanted) -> str:
+    left, right, k, block = inputs.values()
+    if difference(values, _top_by_sorting(left, right, k, block, key=lambda v: -abs(v))[0]) is None:
+        return "these are the strongest by absolute value; asked are the largest"
+    if difference(values.flip(0), wanted[0]) is None:
+        return "smallest first; the largest should come first"
+    if difference(values, _top_by_sorting(left[-(len(left) % block or block) :], right, k, block)[0]) is None:
+        return "only the last block counts; keep the best of all blocks"
+    full = len(left) // block * block
+    if difference(values, _top_by_sorting(left[:full], right, k, block)[0]) is None:
+        return "the last block, which is not full, is left out"
+    each = torch.cat([_top_by_sorting(left[r : r + block], right, 1, block)[0] for r in range(0, len(left), block)])
+    if difference(values, each.sort(descending=True).values[:k]) is None:
+        return "only the best entry of each block is kept; several of the k can stand in one block"
+    row_best = (left.double() @ right.double().T).amax(1).topk(k).values
+    if difference(values, row_best) is None:
+        return "only the best entry of each row is kept; several of the k can stand in one row"
+    return difference(values, wanted[0], axes="rank", name="values") or "the values are wrong"
+
+
+def _moment_inputs(rng) -> dict:
+    return {"left": normal(rng, 150, 5) + 0.4, "right": normal(rng, 130, 5) + 0.3}
+
+
+def _moments_of_the_table(left, right) -> tuple:
+    entries = (left.double() @ right.double().T).flatten().tolist()
+    mean = math.fsum(entries) / len(entries)
+    return mean, math.sqrt(math.fsum((v - mean) ** 2 for v in entries) / len(entries))
+
+
+_MOMENT_MISTAKES = (
+    Mistake("std: that is the root mean square; the square of the mean has to go", lambda a, b: (float((a @ b.T).mean()), float((a @ b.T).pow(2).mean().sqrt()))),
+    Mistake("std: that is the variance; take its root", lambda a, b: (float((a @ b.T).mean()), float((a @ b.T).var(correction=0)))),
+    Mistake("mean: that is the sum; divide by the number of pairs", lambda a, b: (float((a @ b.T).sum()), float((a @ b.T).std(correction=0)))),
+    Mistake("the sum of squares is not that of the products: it is trace(L^T L R^T R), entry by entry (L^T L) * (R^T R)", lambda a, b: (float((a @ b.T).mean()), float((a.pow(2).sum() * b.pow(2).sum() / len(a) / len(b) - (a @ b.T).mean() ** 2).clamp(min=0).sqrt()))),
+)  # fmt: skip
+
+
+def _judge_moments(inputs, outcome) -> str | None:
+    judge = expect(_moments_of_the_table, names=("mean", "std"), mistakes=_MOMENT_MISTAKES, rtol=1e-3)
+    message = judge(inputs, outcome["value"])
+    if message is None and outcome["largest"] > 5000:
+        return "the result is right, but the whole table was held; two d x d matrices and two sums are enough"
+    return message
+
+
+def _pattern(rng, batch: int = 3, n: int = 9) -> torch.Tensor:
+    scores = normal(rng, batch, n, n, scale=2.0).masked_fill(torch.ones(n, n).triu(1).bool(), -torch.inf)
+    return scores.softmax(-1)
+
+
+def _distance_inputs(rng) -> dict:
+    return {"pattern": _pattern(rng), "distances": sorted(int(d) for d in rng.choice(8, 4, replace=False))}
+
+
+def _attention_by_loop(pattern, distances) -> torch.Tensor:
+    out = []
+    for d in distances:
+        found = [float(p[t, t - d]) for p in pattern for t in range(d, p.shape[0])]
+        out.append(sum(found) / len(found))
+    return torch.tensor(out)
+
+
+_DISTANCE_MISTAKES = (
+    Mistake("these are later keys: query t looks back, at key t - distance", lambda p, d: torch.stack([p.diagonal(x, 1, 2).mean() for x in d])),
+    Mistake("divided by all queries; the first `distance` queries have no such key and do not count", lambda p, d: torch.stack([p.diagonal(-x, 1, 2).sum(1).mean() / p.shape[1] for x in d])),
+    Mistake("that is the sum over queries; take the mean", lambda p, d: torch.stack([p.diagonal(-x, 1, 2).sum(1).mean() for x in d])),
+    Mistake("that is attention to key number `distance`, not to the key at that distance", lambda p, d: torch.stack([p[:, :, x].mean() for x in d])),
+    Mistake("only the last query counts here; take the mean over all queries", lambda p, d: torch.stack([p[:, -1, p.shape[1] - 1 - x].mean() for x in d])),
+    Mistake("these are distances 0, 1, 2 ..; use the ones in `distances`", lambda p, d: torch.stack([p.diagonal(-x, 1, 2).mean() for x in range(len(d))])),
+)  # fmt: skip
+
+
+def _entropy_by_loop(pattern) -> torch.Tensor:
+    out = torch.zeros(pattern.shape[:2])
+    for b, rows in enumerate(pattern.tolist()):
+        for t, row in enumerate(rows):
+            out[b, t] = -sum(p * math.log(p) for p in row if p > 0)
+    return out
+
+
+_ENTROPY_MISTAKES = (
+    Mistake("0 * log(0) gave NaN; what is masked adds nothing: clamp inside the log", lambda p: -(p * p.log()).sum(-1)),
+    Mistake("the sign: entropy is minus the sum of p log p", lambda p: (p * p.clamp(min=1e-12).log()).sum(-1)),
+    Mistake("in bits; use the natural log", lambda p: -(p * p.clamp(min=1e-12).log2()).sum(-1)),
+    Mistake("summed over queries; sum over keys, for each query", lambda p: -(p * p.clamp(min=1e-12).log()).sum(-2)),
+    Mistake("that is one number for everything; return one for each query", lambda p: -(p * p.clamp(min=1e-12).log()).sum(-1).mean()),
+    Mistake("that is the mean over keys; entropy is their sum", lambda p: -(p * p.clamp(min=1e-12).log()).mean(-1)),
+)  # fmt: skip
+
+
+def _entropy_inputs(rng) -> dict:
+    return {"pattern": _pattern(rng, 3, 7)}
+
+
+def _group_inputs(rng) -> dict:
+    """Copies of a few directions, some joined only through a third, at random places, of different lengths."""
+    base = torch.linalg.qr(normal(rng, 12, 12))[0]
+    rows = []
+    for f in range(4):
+        u, w = base[f], base[f + 4]
+        angles = ([0.0], [0.0, 0.3], [0.0, 0.55, 1.1, 1.65], [0.0])[f]  # of four in a chain, one is first in the list
+        rows += [math.cos(a) * u + math.sin(a) * w for a in angles]
+    rows.append(-base[0])  # the opposite is no copy
+    order = torch.from_numpy(rng.permutation(len(rows)))
+    lengths = torch.from_numpy(rng.uniform(0.3, 0.8, len(rows))).float()
+    lengths[1:3] += 1.5  # without normalising, these two are joined and the chain is not
+    return {"directions": (torch.stack(rows) * lengths[:, None])[order], "cosine": 0.7}
+
+
+def _groups_by_search(directions, cosine, *, absolute=False, chains=True, raw=False) -> list[int]:
+    rows = directions if raw else torch.nn.functional.normalize(directions, dim=1)
+    near = rows @ rows.T
+    near = (near.abs() if absolute else near) > cosine
+    group = [-1] * len(rows)
+    for start in range(len(rows)):
+        if group[start] >= 0:
+            continue
+        number, todo = max(group) + 1, [start]
+        while todo:
+            i = todo.pop()
+            if group[i] >= 0:
+                continue
+            group[i] = number
+            todo += [j for j in range(len(rows)) if near[i, j]] if chains or i == start else []
+    return group
+
+
+def _same_groups(a, b) -> bool:
+    return all((a[i] == a[j]) == (b[i] == b[j]) for i in range(len(a)) for j in range(i))
+
+
+def _judge_groups(inputs, value) -> str | None:
+    n = len(inputs["directions"])
+    value = value.tolist() if isinstance(value, torch.Tensor) else value
+    if not isinstance(value, list | tuple) or len(value) != n:
+        return f"expected one group for each of the {n} directions"
+    if any(isinstance(g, list | tuple | bool) for g in value):
+        return "expected one whole number for each direction"
+    wanted = _groups_by_search(*inputs.values())
+    if _same_groups(value, wanted):
+        return None
+    for message, wrong in (
+        ("the opposite of a direction is no copy of it: do not take the absolute value of the cosine", _groups_by_search(*inputs.values(), absolute=True)),
+        ("lengths count here; normalise the directions first, so that the product is a cosine", _groups_by_search(*inputs.values(), raw=True)),
+        ("every direction has a group of its own; those with a large cosine share one", list(range(n))),
+        ("everything is in one group", [0] * n),
+    ):  # fmt: skip
+        if _same_groups(value, wrong):
+            return message
+    if len(set(value)) > len(set(wanted)):
+        return "some groups are split: if a is near b and b is near c, all three are one group"
+    return "some groups are joined that have no large cosine between them"
+
+
+TOP_PAIRS = Exercise(
+    name="top_pairs",
+    lab="06",
+    title="The largest pairs, without the table",
+    parts=(
+        Part("the k largest, a block at a time", 3, _stream_inputs, _judge_stream, probe=Watched()),
+        Part("the best in the last block, which is not full", 1, _last_inputs, _judge_stream, probe=Watched()),
+        Part("many equal entries", 1, _tied_inputs, _judge_stream, probe=Watched()),
+    ),
+    hints=(
+        "Keep the k best so far. For each block of rows: its own k best, joined with those, and again the k best.",
+        "A place in a block's flattened table is row * n_columns + column; add the block's first row.",
+        "for first in range(0, len(left), block): part = (left[first:first+block] @ right.T).flatten(); v, p = part.topk(min(k, len(part))); cat with the best so far, topk(k) again.",
+    ),
+    read_again="6 Tables too large to hold",
+    difficulty=4,
+    importance=4,
+    minutes=15,
+)  # fmt: skip
+
+TABLE_MOMENTS = Exercise(
+    name="table_moments",
+    lab="06",
+    title="Mean and spread of a table nobody holds",
+    parts=(Part("mean and standard deviation of all pairs", 3, _moment_inputs, _judge_moments, probe=Watched()),),
+    hints=(
+        "The sum over all pairs l . r: which sum can be taken first?",
+        "sum of squares = sum over pairs of l^T (r r^T) l = trace(L^T L R^T R), and a trace of a product of symmetric matrices is a sum of their entries multiplied.",
+        "mean = left.sum(0) @ right.sum(0) / n; square = ((left.T @ left) * (right.T @ right)).sum() / n; std = (square - mean ** 2) ** 0.5",
+    ),
+    read_again="6 Tables too large to hold",
+    difficulty=4,
+    importance=3,
+    minutes=12,
+)  # fmt: skip
+
+MEAN_ATTENTION_AT = Exercise(
+    name="mean_attention_at",
+    lab="06",
+    title="Attention by distance",
+    parts=(Part("mean attention at each distance", 2, _distance_inputs, expect(_attention_by_loop, axes="distance", mistakes=_DISTANCE_MISTAKES)),),
+    hints=(
+        "In a pattern [query, key], where do all cells with query - key = 3 stand?",
+        "On a diagonal below the main one: pattern.diagonal(-distance, 1, 2).",
+        "torch.stack([pattern.diagonal(-d, 1, 2).mean() for d in distances])",
+    ),
+    read_again="7 What the bias says about distance",
+    difficulty=2,
+    importance=3,
+    minutes=5,
+)  # fmt: skip
+
+ATTENTION_ENTROPY = Exercise(
+    name="attention_entropy",
+    lab="06",
+    title="How spread out attention is",
+    parts=(Part("entropy of every query's attention", 2, _entropy_inputs, expect(_entropy_by_loop, axes="batch query", mistakes=_ENTROPY_MISTAKES)),),
+    hints=(
+        "Minus the sum over keys of p log p. What does a masked key, p = 0, add?",
+        "p log p goes to 0 with p, but the computer says 0 * -inf = NaN.",
+        "-(pattern * pattern.clamp(min=1e-12).log()).sum(-1)",
+    ),
+    read_again="9 Heads with small tables",
+    difficulty=2,
+    importance=3,
+    minutes=5,
+)  # fmt: skip
+
+MERGE_GROUPS = Exercise(
+    name="merge_groups",
+    lab="06",
+    title="Duplicates of a learned dictionary",
+    parts=(Part("copies, and copies of copies, share a group", 3, _group_inputs, _judge_groups),),
+    hints=(
+        "Start with every direction as its own group. For each pair with a large cosine, let one group take the other's number.",
+        "near = cosines > bound. For each pair (i, j) in near.nonzero(): wherever the group is group[j], write group[i].",
+        "group = torch.arange(n); for i, j in near.nonzero().tolist(): group[group == group[j].item()] = group[i].item()",
+    ),
+    read_again="12 A dictionary that was learned",
+    difficulty=3,
+    importance=4,
+    minutes=10,
+)  # fmt: skip
