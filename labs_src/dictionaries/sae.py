@@ -21,7 +21,8 @@ BANDWIDTH = 0.05  # width of the window in which JumpReLU's threshold feels a gr
 
 @dataclass
 class SAE:
-    """Weights of all instances. With `tied`, W_enc is a view of W_dec and has no weights of its own."""
+    """Weights of all instances. With `tied`, W_enc is a view of W_dec and has no weights of its own. Without `centred`
+    the encoder reads h as it stands: pre = h @ W_enc + b_enc."""
 
     W_enc: Tensor
     b_enc: Tensor
@@ -31,10 +32,12 @@ class SAE:
     k: int = 0
     threshold: Tensor | None = None  # (instances, d_sae), JumpReLU only
     tied: bool = False
+    centred: bool = True
 
     def encode(self, h: Tensor) -> Tensor:
         """h: (batch, instances, d_in). Returns the latents z: (batch, instances, d_sae)."""
-        pre = torch.einsum("bid,ids->bis", h - self.b_dec, self.W_enc) + self.b_enc
+        read = h - self.b_dec if self.centred else h
+        pre = torch.einsum("bid,ids->bis", read, self.W_enc) + self.b_enc
         return activate(pre, self)
 
     def decode(self, z: Tensor) -> Tensor:
@@ -98,7 +101,7 @@ def together(saes: list[SAE]) -> SAE:
     first = saes[0]
     parts = {name: torch.cat([sae.weights()[name] for sae in saes]) for name in first.weights()}
     W_enc = parts["W_dec"].mT if first.tied else parts.pop("W_enc")
-    return SAE(W_enc, **parts, activation=first.activation, k=first.k, tied=first.tied)
+    return SAE(W_enc, **parts, activation=first.activation, k=first.k, tied=first.tied, centred=first.centred)
 
 
 def unit(W: Tensor) -> Tensor:
@@ -113,7 +116,8 @@ def gradients(sae: SAE, h: Tensor, coefficient: float) -> tuple[dict[str, Tensor
     """
     batch = h.shape[1]
     centred = h - sae.b_dec[:, None]
-    pre = torch.baddbmm(sae.b_enc[:, None], centred, sae.W_enc)
+    read = centred if sae.centred else h
+    pre = torch.baddbmm(sae.b_enc[:, None], read, sae.W_enc)
     z = activate(pre.transpose(0, 1), sae).transpose(0, 1)  # the activation wants the instances second
     error = torch.baddbmm(-centred, z, sae.W_dec)  # h_hat - h, since both carry b_dec
     d_out = error * (2 / batch)  # d loss / d h_hat
@@ -121,8 +125,10 @@ def gradients(sae: SAE, h: Tensor, coefficient: float) -> tuple[dict[str, Tensor
     if sae.activation in ("relu", "linear"):
         d_z = d_z + coefficient / batch * z.sign()  # ... and through |z|, whose slope at 0 is taken as 0
     d_pre = d_z if sae.activation == "linear" else d_z * (z != 0)  # a silent latent passes nothing on
-    d_W_enc, d_W_dec = torch.bmm(centred.mT, d_pre), torch.bmm(z.mT, d_out)
-    named = {"b_enc": d_pre.sum(1), "b_dec": d_out.sum(1) - torch.bmm(d_pre.sum(1, keepdim=True), sae.W_enc.mT)[:, 0]}
+    d_W_enc, d_W_dec = torch.bmm(read.mT, d_pre), torch.bmm(z.mT, d_out)
+    named = {"b_enc": d_pre.sum(1), "b_dec": d_out.sum(1)}
+    if sae.centred:  # b_dec is subtracted in front of the encoder too
+        named["b_dec"] = named["b_dec"] - torch.bmm(d_pre.sum(1, keepdim=True), sae.W_enc.mT)[:, 0]
     named |= {"W_dec": d_W_dec + d_W_enc.mT} if sae.tied else {"W_enc": d_W_enc, "W_dec": d_W_dec}
     if sae.activation == "jumprelu":  # straight-through: only pre-activations near the threshold push it
         near = ((pre - sae.threshold[:, None]).abs() < BANDWIDTH / 2) / BANDWIDTH

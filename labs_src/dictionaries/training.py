@@ -54,6 +54,8 @@ class History:
     step: list[int] = field(default_factory=list)
     W_enc: list[Tensor] = field(default_factory=list)
     W_dec: list[Tensor] = field(default_factory=list)
+    b_enc: list[Tensor] = field(default_factory=list)
+    b_dec: list[Tensor] = field(default_factory=list)
     active: list[Tensor] = field(default_factory=list)  # (instances, d_sae): share of the batch in which a latent fires
     l1: list[float] = field(default_factory=list)  # mean over rows and instances of the sum of |z|
     resampled: list[tuple[int, Tensor]] = field(default_factory=list)
@@ -68,15 +70,19 @@ def train(
     learning_rate: float = 1e-2,
     coefficient: float = 0.1,
     normalise: bool = True,
+    decay: bool = True,
+    betas: tuple[float, float] = (0.9, 0.99),
     resample: Callable | None = None,
     resample_every: int = 0,
     resample_until: float = 0.7,
     snapshots: int = 0,
 ) -> History:
-    """Train in place on `data` (n, instances, d_in), in order and round again, with a learning rate that falls to 0.
+    """Train in place on `data` (n, instances, d_in), in order and round again.
 
     Args:
         normalise: keep decoder rows at length 1; the gradient along a row is removed first, since it would be undone.
+        decay: let the learning rate fall to 0 along a cosine; without it the rate is constant.
+        betas: of Adam; (0.9, 0.999) is torch's default, which forgets early, large gradients ten times more slowly.
         resample: called as `resample(sae, adam, dead, h)` every `resample_every` steps with the latents that have been
             silent since the last call, dead (instances, d_sae), and h (batch, instances, d_in); in place.
         resample_until: no resampling after this share of the steps, so that new latents have time to settle.
@@ -88,7 +94,7 @@ def train(
     """
     if data.dim() != 3 or data.shape[1:] != sae.b_dec.shape:
         raise ValueError(f"data should be (n, {', '.join(map(str, sae.b_dec.shape))}); it is {tuple(data.shape)}")
-    pool, adam, history = data.transpose(0, 1).contiguous(), Adam(sae), History()
+    pool, adam, history = data.transpose(0, 1).contiguous(), Adam(sae, betas), History()
     batch = min(batch, pool.shape[1])
     fired = torch.zeros_like(sae.b_enc, dtype=torch.bool)
     keep = {round(i * steps / snapshots) for i in range(1, snapshots + 1)} | {1} if snapshots else set()
@@ -99,7 +105,8 @@ def train(
         if normalise:
             named["W_dec"] -= (named["W_dec"] * sae.W_dec).sum(-1, keepdim=True) * sae.W_dec
         try:
-            adam.step(named, learning_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps)))
+            share = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps)) if decay else 1.0
+            adam.step(named, learning_rate * share)
         except FloatingPointError:
             raise TrainingStopped(_cause(sae, h, step, learning_rate, normalise)) from None
         if normalise:
@@ -118,6 +125,8 @@ def train(
             history.l1.append(z.abs().sum(-1).mean().item())
             history.W_enc.append(sae.W_enc.clone())
             history.W_dec.append(sae.W_dec.clone())
+            history.b_enc.append(sae.b_enc.clone())
+            history.b_dec.append(sae.b_dec.clone())
     return history
 
 

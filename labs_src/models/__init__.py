@@ -31,8 +31,9 @@ class Loaded:
 
     Attributes:
         name: as given to ``load``.
-        model: an ``AttentionOnly``, or a raw-weight ``TransformerBridge``; in eval mode, without gradients.
-        tokenizer: Hugging Face tokenizer of the synthetic language (``<bos>`` in front of every text).
+        model: an ``AttentionOnly``, a ``ModularAdder``, or a raw-weight ``TransformerBridge``; in eval mode, without
+            gradients.
+        tokenizer: Hugging Face tokenizer of the synthetic language (``<bos>`` in front of every text), or None.
         card: origin, recipe, architecture, measured properties and their tolerances, licence.
         path: the folder it was read from.
         dictionaries: sparse dictionaries by hook point, read when asked for; empty if none come with the model.
@@ -83,6 +84,8 @@ def load(name: str) -> Loaded:
     _be_quiet()
     if card["kind"] == "attention-only":
         model: Any = _attention_only(folder / "model.safetensors", card)
+    elif card["kind"] == "modular-adder":
+        model = _modular_adder(folder / "model.safetensors", card)
     else:
         model = _bridge(folder, card)
     return Loaded(
@@ -118,7 +121,9 @@ def _be_quiet() -> None:
 
 
 def _tokenizer(folder: Path, card: dict[str, Any]) -> Any:
-    """That of the module which made the text, or, where no module did, the one in the model's folder."""
+    """That of the module which made the text, or the one in the model's folder; None where tokens are numbers."""
+    if card["kind"] == "modular-adder":
+        return None
     if "text" in card:
         return importlib.import_module(card["text"]).tokenizer()
     from transformers import PreTrainedTokenizerFast
@@ -138,6 +143,16 @@ def _attention_only(file: Path, card: dict[str, Any], step: int | None = None) -
         state = {key[len(prefix) :]: f.get_tensor(key).float() for key in kept}
     model = AttentionOnly(Config(**card["architecture"]))
     model.load_state_dict(state)
+    return model.eval().requires_grad_(False)
+
+
+def _modular_adder(file: Path, card: dict[str, Any]) -> Any:
+    from safetensors.torch import load_file
+
+    from labs_src.models.modular import Config, ModularAdder
+
+    model = ModularAdder(Config(**card["architecture"]))
+    model.load_state_dict({key: w.float() for key, w in load_file(verified(file)).items()})
     return model.eval().requires_grad_(False)
 
 

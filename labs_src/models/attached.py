@@ -17,12 +17,15 @@ from labs_src.models.manifest import verified
 
 
 def dictionaries(folder: Path, card: dict[str, Any]) -> Mapping[str, Any]:
-    """Dictionaries by hook point (``gemma_scope.Dictionary``), each checked against the manifest."""
+    """Dictionaries by hook point, each checked against the manifest: ``gemma_scope.Dictionary``, or, from a
+    safetensors file, an ``SAE`` with an instance for each seed."""
 
     def reader(hook: str, file: Path) -> Callable[[], Any]:
         def read() -> Any:
-            from labs_src.dictionaries import gemma_scope
+            from labs_src.dictionaries import gemma_scope, seeds
 
+            if file.suffix == ".safetensors":
+                return seeds.load(verified(file))
             return gemma_scope.load(verified(file), hook.partition("/")[0])
 
         return read

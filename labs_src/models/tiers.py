@@ -32,6 +32,7 @@ class Tier:
         width: features of a layer's dictionary.
         poor: the layer whose dictionary, in the set ``second_set``, does not fit what enters the layer.
         second_set: suffix of that set of dictionaries, for ``bases``.
+        rounding: relative difference of activations that the model's number format explains.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Tier:
     width: int
     poor: int
     second_set: str
+    rounding: float
 
     def load(self) -> models.Loaded:
         """The model."""
@@ -99,8 +101,20 @@ class Tier:
 
 
 TIERS = {
-    "mini": Tier("mini", "mini-gemma", "mini-gemma-it", studied=3, heads=(0, 1), width=1024, poor=4, second_set="/b"),
-    "gemma": Tier("gemma", "gemma-2-2b", "gemma-2-2b-it", 13, heads=(0, 7), width=16384, poor=13, second_set=""),
+    "mini": Tier(
+        "mini",
+        "mini-gemma",
+        "mini-gemma-it",
+        studied=3,
+        heads=(0, 1),
+        width=1024,
+        poor=4,
+        second_set="/b",
+        rounding=1e-3,
+    ),
+    "gemma": Tier(
+        "gemma", "gemma-2-2b", "gemma-2-2b-it", 13, heads=(0, 7), width=16384, poor=13, second_set="", rounding=3e-2
+    ),
 }
 
 

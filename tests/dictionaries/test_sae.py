@@ -28,7 +28,8 @@ def _random(options: dict, seed: int = 0) -> tuple[SAE, torch.Tensor]:
 def _autograd(sae: SAE, h: torch.Tensor, coefficient: float) -> dict[str, torch.Tensor]:
     weights = {name: w.clone().requires_grad_() for name, w in sae.weights().items() if name != "threshold"}
     W_enc = weights["W_dec"].mT if sae.tied else weights["W_enc"]
-    pre = torch.einsum("ibd,ids->bis", h - weights["b_dec"][:, None], W_enc) + weights["b_enc"]
+    read = h - weights["b_dec"][:, None] if sae.centred else h
+    pre = torch.einsum("ibd,ids->bis", read, W_enc) + weights["b_enc"]
     z = activate(pre, sae)
     h_hat = torch.einsum("bis,isd->bid", z, weights["W_dec"]) + weights["b_dec"]
     loss = (h_hat - h.transpose(0, 1)).pow(2).sum(-1).mean(0)
@@ -41,6 +42,15 @@ def _autograd(sae: SAE, h: torch.Tensor, coefficient: float) -> dict[str, torch.
 @pytest.mark.parametrize("seed", [0, 1])
 def test_gradients_equal_autograd(options, seed):
     sae, h = _random(options, seed)
+    named, _ = gradients(sae, h, 0.3)
+    for name, wanted in _autograd(sae, h, 0.3).items():
+        torch.testing.assert_close(named[name], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_gradients_of_an_encoder_that_reads_h_as_it_stands(options):
+    sae, h = _random(options)
+    sae.centred = False
     named, _ = gradients(sae, h, 0.3)
     for name, wanted in _autograd(sae, h, 0.3).items():
         torch.testing.assert_close(named[name], wanted, rtol=1e-4, atol=1e-5)
