@@ -14,7 +14,9 @@ from labs_src.figures.figure import MIMETYPE, Figure, styled
 @pytest.fixture(autouse=True)
 def shown(monkeypatch):
     outputs = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw=False, metadata=None: outputs.append((data, metadata)))
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, raw=False, metadata=None: outputs.append((data, metadata))
+    )
     monkeypatch.setattr(lab, "_session", lab._Session())
     return outputs
 
@@ -49,7 +51,14 @@ def test_record_refuses_what_is_no_number(value):
 
 @pytest.mark.parametrize(
     ("must", "value", "held"),
-    [("> 0.8", 0.8, False), (">= 0.8", 0.8, True), ("< 1e-4", 9e-5, True), ("<= 5", 5, True), ("= 2", 2, True), ("= 2", 3, False)],
+    [
+        ("> 0.8", 0.8, False),
+        (">= 0.8", 0.8, True),
+        ("< 1e-4", 9e-5, True),
+        ("<= 5", 5, True),
+        ("= 2", 2, True),
+        ("= 2", 3, False),
+    ],
 )
 def test_holds(must, value, held):
     assert lab.holds(must, value, 0.0) is held
