@@ -1,6 +1,6 @@
 # Each target is one line over the `labs` command; without make, type that line after `python3 install.py`.
 # Options go through ARGS: make run ARGS="--only 02". Another Python: make PYTHON=python3.12 run
-.PHONY: run test lab notebooks models doctor progress lock help
+.PHONY: run test lab notebooks release grade models doctor progress lock help
 .DEFAULT_GOAL := help
 
 # The first of these that is Python 3.11 or newer, else python3, whose install.py then says what to do.
@@ -19,6 +19,12 @@ lab: .venv/.ok       ## your own copies in work/, opened in JupyterLab
 
 notebooks: .venv/.ok ## notebooks/source/*.py to executed notebooks
 	@.venv/bin/labs notebooks $(ARGS)
+
+release: .venv/.ok   ## students' versions of labs, in class/: ARGS="02 03"
+	@.venv/bin/labs release $(ARGS)
+
+grade: .venv/.ok     ## submissions into the gradebook: ARGS="DIR --feedback"
+	@.venv/bin/labs grade $(ARGS)
 
 models: .venv/.ok    ## retrain the shipped models and compare
 	@.venv/bin/labs models $(ARGS)

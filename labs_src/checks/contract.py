@@ -34,9 +34,10 @@ class Part:
         name: What is right when this part passes, in the learner's words ("the last row of a padded batch").
         points: What it is worth.
         inputs: `rng -> dict`; tensors, numbers, strings, and lists or dicts of them. The learner's function gets the
-            values in this order, so a renamed argument does no harm.
+            values in this order, so a renamed argument does no harm. A key that begins with an underscore is for the
+            judge alone: it is not sent to where a submission runs, so the part needs a probe that does without it.
         judge: `(inputs, value) -> message or None`, usually made by `labs_src.checks.compare.expect`.
-        probe: How the function is called; by default once, with the values of `inputs`.
+        probe: How the function is called (see `labs_src.checks.probes`); by default once, with the values of `inputs`.
     """
 
     name: str

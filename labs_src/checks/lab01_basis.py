@@ -10,6 +10,7 @@ from labs_src.checks.compare import Mistake, expect, normal
 from labs_src.checks.contract import Exercise, Part
 from labs_src.checks.lab01_block import block_weights
 from labs_src.checks.lab01_norms import layer_norm
+from labs_src.checks.probes import Only
 
 POS, D_MODEL, D_MLP, D_OUT, HEADS = 4, 6, 11, 9, 3
 
@@ -76,10 +77,6 @@ _FOLD = {"mistakes": _FOLD_MISTAKES, "names": ("W'", "b'"), "axes": {"W'": "... 
 
 def _fold_use_inputs(rng) -> dict:
     return _fold_inputs(rng) | {"x": 0.8 * normal(rng, POS, D_MODEL) + 1.2, "eps": float(rng.uniform(0.1, 0.4))}
-
-
-def _fold_used(fn, inputs):
-    return fn(inputs["gain"], inputs["bias"], inputs["W"], inputs["b"])
 
 
 def _reads_the_same(inputs, value) -> str | None:
@@ -186,7 +183,7 @@ EXERCISES = (
         parts=(
             Part("one matrix", 1, _fold_inputs, expect(_folded, **_FOLD)),
             Part("a matrix for each head", 1, _fold_inputs_heads, expect(_folded, **_FOLD)),
-            Part("it reads the same as before", 1, _fold_use_inputs, _reads_the_same, _fold_used),
+            Part("it reads the same as before", 1, _fold_use_inputs, _reads_the_same, Only(("gain", "bias", "W", "b"))),
         ),
         hints=(
             "Write layer_norm(x) @ W + b as one long product. What stands between x and the output, apart from the divisor?",

@@ -32,20 +32,21 @@ from labs_src.checks.lab03_model import (
     loss_case,
     model,
 )
-from labs_src.checks.lab03_sampling import INDEPENDENT, MAGNITUDES, PROBABILITY, sampling_inputs, twice
+from labs_src.checks.lab03_sampling import INDEPENDENT, MAGNITUDES, PROBABILITY, sampling_inputs
 from labs_src.checks.lab03_theory import (
     INTERFERENCE,
     LINEAR_LOSS,
     TWO,
     by_gauss_points,
     by_signs,
-    differentiate,
     directions,
     judge_gradients,
     on_a_grid,
     two,
     uniform_case,
 )
+from labs_src.checks.probes import Twice
+from labs_src.checks.probes_gradients import differentiate
 
 EXERCISES = (
     Exercise(
@@ -66,9 +67,9 @@ EXERCISES = (
         lab="03",
         title="Sparse features with uniform magnitudes",
         parts=(
-            Part("the shape, and how often features are on", 1, sampling_inputs, PROBABILITY, twice),
-            Part("magnitudes are uniform on [0, 1]", 1, sampling_inputs, MAGNITUDES, twice),
-            Part("rows, instances and features are independent", 1, sampling_inputs, INDEPENDENT, twice),
+            Part("the shape, and how often features are on", 1, sampling_inputs, PROBABILITY, Twice()),
+            Part("magnitudes are uniform on [0, 1]", 1, sampling_inputs, MAGNITUDES, Twice()),
+            Part("rows, instances and features are independent", 1, sampling_inputs, INDEPENDENT, Twice()),
         ),
         hints=(
             "Two questions for every entry: is it on, and how large is it? They need separate randomness.",

@@ -61,26 +61,6 @@ INTERFERENCE = (
 )  # fmt: skip
 
 
-def differentiate(fn, inputs: dict) -> dict:
-    """Probe: the gradient of each term, or a word why there is none."""
-    W = inputs["W"].clone().requires_grad_()
-    value = fn(W, inputs["importance"])
-    if not isinstance(value, dict):
-        return {"own": "not a dict", "interference": "not a dict"}
-    return {key: _gradient(value.get(key), W) for key in ("own", "interference")}
-
-
-def _gradient(term, W):
-    if not isinstance(term, torch.Tensor):
-        return "plain number"
-    if term.numel() != 1:
-        return "not one number"
-    if not term.requires_grad:
-        return "no gradient"
-    gradient = torch.autograd.grad(term.reshape(()), W, retain_graph=True, allow_unused=True)[0]
-    return "no gradient" if gradient is None else gradient
-
-
 def gradients_on_paper(W, importance) -> dict:
     """dL/dW = W (A + Aᵀ), where A_ij = dL/dG_ij: 2 I_i (G_ii - 1) on the diagonal for own, 2 I_i G_ij off it for the rest."""
     W, w = W.double(), importance.double()

@@ -9,6 +9,7 @@ import torch
 
 from labs_src.checks.compare import Mistake, difference, expect, normal
 from labs_src.checks.contract import Exercise, Part
+from labs_src.checks.probes import Explained, Only
 
 
 def _decoder(rng) -> dict:
@@ -108,18 +109,7 @@ def _cosine_by_loop(W_enc, W_dec) -> torch.Tensor:
     return out
 
 
-def _transposed(fn, inputs):
-    """The usual probe; where the shapes do not fit it says that one of the two has to be transposed."""
-    try:
-        return fn(*inputs.values())
-    except NotImplementedError:  # a stub; also a RuntimeError
-        raise
-    except (RuntimeError, IndexError) as error:
-        error.args = (
-            f"W_enc is (instances, d_in, d_sae), W_dec (instances, d_sae, d_in): transpose one with .mT. {error}",
-        )
-        raise
-
+_TRANSPOSED = Explained("W_enc is (instances, d_in, d_sae), W_dec (instances, d_sae, d_in): transpose one with .mT.")
 
 _COSINE_MISTAKES = (
     Mistake("wrong axis: the sum runs over the latents; it should run over d_in", lambda E, D: torch.nn.functional.cosine_similarity(E.mT, D, dim=1)),
@@ -264,7 +254,7 @@ EXERCISES = (
                 2,
                 _cheat_inputs,
                 _judge_cheat,
-                probe=lambda fn, x: fn(x["W_enc"], x["b_enc"], x["W_dec"], x["factor"]),
+                probe=Only(("W_enc", "b_enc", "W_dec", "factor")),
             ),
         ),
         hints=(
@@ -322,7 +312,7 @@ EXERCISES = (
                 2,
                 _both,
                 expect(_cosine_by_loop, axes="instance latent", mistakes=_COSINE_MISTAKES),
-                probe=_transposed,
+                probe=_TRANSPOSED,
             ),
         ),
         hints=(
@@ -345,7 +335,7 @@ EXERCISES = (
                 1,
                 _two_gradients,
                 expect(_tied_by_loop, axes="instance latent d_in", mistakes=_TIED_MISTAKES),
-                probe=_transposed,
+                probe=_TRANSPOSED,
             ),
         ),
         hints=(

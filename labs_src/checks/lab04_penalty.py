@@ -6,6 +6,7 @@ import torch
 
 from labs_src.checks.compare import Mistake, difference, expect, normal
 from labs_src.checks.contract import Exercise, Part
+from labs_src.checks.probes import Explained
 
 
 def _weights(rng) -> dict:
@@ -75,15 +76,7 @@ def _enc(h, W_enc, b_enc, b_dec, relu=True):
     return pre.relu() if relu else pre
 
 
-def _with_instances(fn, inputs):
-    """The usual probe; a product over the wrong axes says how the axes lie."""
-    try:
-        return fn(*inputs.values())
-    except NotImplementedError:  # a stub; also a RuntimeError
-        raise
-    except (RuntimeError, IndexError) as error:
-        error.args = (f"the axes do not fit: h is (batch, instances, ...), the weights (instances, ...). {error}",)
-        raise
+_WITH_INSTANCES = Explained("the axes do not fit: h is (batch, instances, ...), the weights (instances, ...).")
 
 
 _ENCODE = expect(
@@ -250,8 +243,8 @@ EXERCISES = (
         lab="04",
         title="The sparse autoencoder, forwards",
         parts=(
-            Part("the latents z", 2, _forward_inputs, _encode_judge, probe=_with_instances),
-            Part("the reconstruction h_hat of these latents", 2, _forward_inputs, _decode_judge, probe=_with_instances),
+            Part("the latents z", 2, _forward_inputs, _encode_judge, probe=_WITH_INSTANCES),
+            Part("the reconstruction h_hat of these latents", 2, _forward_inputs, _decode_judge, probe=_WITH_INSTANCES),
         ),
         hints=(
             'Every instance has its own matrices: torch.einsum("bid,ids->bis", ...) keeps the instances apart.',

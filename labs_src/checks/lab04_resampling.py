@@ -14,6 +14,7 @@ import torch
 
 from labs_src.checks.compare import Mistake, expect, normal
 from labs_src.checks.contract import Exercise, Part
+from labs_src.checks.probes import Twice
 
 
 def _window(rng) -> dict:
@@ -121,12 +122,8 @@ def _rows_by_walk(probability, uniforms) -> torch.Tensor:
     return torch.tensor(out)
 
 
-def _twice(fn, inputs):
-    """Call it twice: the same uniform numbers give the same rows, unless it draws for itself."""
-    return [fn(*inputs.values()) for _ in range(2)]
-
-
 def _judge_rows(inputs, value) -> str | None:
+    """Two calls with the same uniform numbers give the same rows, unless the function draws for itself."""
     first, second = value
     if first is None:
         return "it returns None. Does it end with `return`?"
@@ -376,8 +373,8 @@ EXERCISES = (
         lab="04",
         title="From a uniform number to a row",
         parts=(
-            Part("row i owns a share of length probability[i]", 1, _draws, _judge_rows, probe=_twice),
-            Part("a number on an edge, and one beyond the last", 1, _edges, _judge_rows, probe=_twice),
+            Part("row i owns a share of length probability[i]", 1, _draws, _judge_rows, probe=Twice()),
+            Part("a number on an edge, and one beyond the last", 1, _edges, _judge_rows, probe=Twice()),
         ),
         hints=(
             "Lay the probabilities end to end on [0, 1]. On whose piece does u fall?",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +81,72 @@ def notebooks(
     build(only, accept=accept, jobs=jobs)
 
 
+Course = Annotated[Path, typer.Option("--course", help="The class's folder: gradebook, releases, submissions.")]
+Labs = Annotated[list[str] | None, typer.Option("--lab", help="A lab's two digits; may be given more than once.")]
+Gradebook = Annotated[str | None, typer.Option(help="Database URL; by default SQLite in the class's folder.")]
+CLASS = Path("class")
+
+
+@app.command()
+def release(
+    labs: Annotated[list[str] | None, typer.Argument(help="Two digits each; all labs when none is given.")] = None,
+    course: Course = CLASS,
+    due: Annotated[str | None, typer.Option(help="Deadline, such as 2026-12-04T17:00 (your time).")] = None,
+    gradebook: Gradebook = None,
+) -> None:
+    """Make students' versions of labs: no solutions, no outputs."""
+    from labs_src.course.grading.commands import release as make
+
+    make(labs or (), course, due, gradebook)
+
+
+@app.command()
+def grade(
+    handed_in: Annotated[list[Path] | None, typer.Argument(help="Folders or zips; none: grade again.")] = None,
+    lab: Labs = None,
+    course: Course = CLASS,
+    feedback: Annotated[bool, typer.Option("--feedback", help="Write the students' pages too.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="At a time; by default as many as cores.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what is graded already.")] = False,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="Run students' code without a sandbox.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Only say what this machine can enforce.")] = False,
+    gradebook: Gradebook = None,
+) -> None:
+    """Take submissions in, run them in a sandbox, and put the marks into the gradebook."""
+    from labs_src.course.grading import commands
+
+    if probe:
+        raise typer.Exit(0 if commands.probe() else 1)
+    options = {"jobs": jobs, "unsafe": unsafe, "fresh": fresh, "gradebook": gradebook, "with_feedback": feedback}
+    ok = commands.grade(handed_in or [], course, lab or (), **options)
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+def feedback(
+    student: Annotated[list[str] | None, typer.Argument(help="Students; all when none is given.")] = None,
+    lab: Labs = None,
+    course: Course = CLASS,
+    gradebook: Gradebook = None,
+) -> None:
+    """Write a page for each student, with what was graded by hand since."""
+    from labs_src.course.grading.commands import feedback as write
+
+    write(course, lab or (), student or (), gradebook)
+
+
+@app.command()
+def similar(
+    lab: Labs = None,
+    course: Course = CLASS,
+    above: Annotated[float | None, typer.Option(min=0, max=1, help="List pairs from here on.")] = None,
+) -> None:
+    """List pairs of submissions that are suspiciously alike."""
+    from labs_src.course.grading.commands import similar as compare
+
+    compare(course, lab or (), above)
+
+
 @app.command()
 def models(
     wanted: Annotated[list[str] | None, typer.Argument(help="Names of models; all when none is given.")] = None,
@@ -92,6 +160,60 @@ def models(
         raise Problem(f"There is no recipe for {', '.join(sorted(unknown))}. There are: {', '.join(recipes())}.")
     ok = all(result.ok for result in build(wanted or None, ship=ship))
     raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+def table(
+    layer: Annotated[int, typer.Option(min=0, help="From 0.")],
+    head: Annotated[int, typer.Option(min=0, help="Query head, from 0.")],
+    kind: Annotated[str, typer.Option(help="qk (where it looks) or ov (what it writes).")] = "qk",
+    model: Annotated[str, typer.Option(help="A model that comes with dictionaries.")] = "mini-gemma",
+    k: Annotated[int, typer.Option("-k", min=1, help="Rows.")] = 20,
+    end: Annotated[str, typer.Option(help="size (largest absolute values), top or bottom.")] = "size",
+    distance: Annotated[int, typer.Option(min=0, help="How far back the key stands (qk).")] = 0,
+    cross: Annotated[bool, typer.Option("--cross", help="Only pairs of two different features (qk).")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Also write it there.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Also write it there.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write it there: a page that searches and sorts.")] = None,
+) -> None:
+    """Print the strongest feature pairs of a head, read from its weights."""
+    from labs_src.circuits.show_table import show
+
+    files = {".csv": csv, ".parquet": parquet, ".html": html}
+    with _one_line():
+        if wrong := [
+            f"{path} should end in {ending}" for ending, path in files.items() if path and path.suffix != ending
+        ]:
+            raise ValueError("; ".join(wrong))
+        written = [path for path in files.values() if path]
+        show(model, layer, head, kind, k=k, end=end, distance=distance, cross=cross, files=written)
+
+
+@app.command()
+def sweep(
+    model: Annotated[str, typer.Option(help="A model that comes with dictionaries.")] = "mini-gemma",
+    out: Annotated[Path, typer.Option(help="A folder; what a former sweep left there is not made again.")] = Path(
+        "build/tables"
+    ),
+    k: Annotated[int, typer.Option("-k", min=1, help="Entries of each end of a table.")] = 100,
+    layer: Annotated[list[int] | None, typer.Option("--layer", help="May be given more than once; else all.")] = None,
+) -> None:
+    """Make both tables of every head of a model; killed, it goes on where it was."""
+    from labs_src.circuits.show_table import run_sweep
+
+    with _one_line():
+        run_sweep(model, out, k, layer or ())
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """What a room of the package cannot do, as a line instead of a traceback."""
+    from labs_src.course.errors import Problem
+
+    try:
+        yield
+    except (ValueError, RuntimeError) as problem:
+        raise Problem(str(problem)) from None
 
 
 @app.command()

@@ -17,7 +17,12 @@ from labs_src.course.folders import Folders, shown
 
 MARKER = ".labs-work"
 STUB = f"raise NotImplementedError({UNWRITTEN!r})"
-FORBIDDEN = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN TESTS")
+FORBIDDEN = ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN TESTS", "BEGIN MARK SCHEME")
+CLEARED = {
+    "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": {"solution-only"}},  # not enabled, it does nothing
+    "ClearSolutions": {"code_stub": {"python": STUB}, "text_stub": "*Write your answer here.*"},
+}
+"""How nbgrader and nbconvert take solutions out; learners' copies and an instructor's releases share it."""
 VERSION = b"1"
 """Part of every copy's fingerprint; a change here offers new copies."""
 
@@ -65,22 +70,29 @@ def learner_copy(lab: Lab) -> Any:
     """
     from nbconvert.preprocessors import TagRemovePreprocessor
     from nbgrader.preprocessors import ClearOutput, ClearSolutions
+    from traitlets.config import Config
 
     notebook, resources = read_source(lab.source), {}
-    steps = [
-        TagRemovePreprocessor(enabled=True, remove_cell_tags={"solution-only"}),  # not enabled, it would do nothing
-        ClearSolutions(code_stub={"python": STUB}, text_stub="*Write your answer here.*"),
-        ClearOutput(),
-    ]
     try:
-        for step in steps:
-            notebook, resources = step.preprocess(notebook, resources)
+        for step in (TagRemovePreprocessor, ClearSolutions, ClearOutput):
+            notebook, resources = step(config=Config(CLEARED)).preprocess(notebook, resources)
     except RuntimeError as error:
         raise Problem(f"Lab {lab.id} ({lab.source.name}): {error}") from error
-    for cell in notebook.cells:
-        if any(word in cell.source for word in FORBIDDEN) or "solution-only" in cell.metadata.get("tags", []):
-            raise Problem(f"Lab {lab.id} ({lab.source.name}): a learner's copy would hold a solution:\n{cell.source}")
+    refuse_solutions(notebook, f"Lab {lab.id} ({lab.source.name})")
     return notebook
+
+
+def refuse_solutions(notebook: Any, name: str) -> None:
+    """The last look at what goes out to learners.
+
+    Raises:
+        Problem: A marker, a cell for teachers or an output was left in.
+    """
+    for cell in notebook.cells:
+        solved = any(word in cell.source for word in FORBIDDEN) or "solution-only" in cell.metadata.get("tags", [])
+        if solved or cell.get("outputs"):
+            what = "a solution" if solved else "an output"
+            raise Problem(f"{name}: a learner's copy would hold {what}:\n{cell.source}")
 
 
 def _read(marker: Path) -> dict[str, str]:
