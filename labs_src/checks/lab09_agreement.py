@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from labs_src.checks.compare import Mistake, expect, normal
 from labs_src.checks.contract import Exercise, Part
+from labs_src.checks.probes import Each
 
 
 def _cosine(u: list[float], v: list[float]) -> float:
@@ -81,12 +82,10 @@ BEST_COSINES = Exercise(
 
 
 def _shape(rng) -> dict:
-    return {
-        "d_sae": int(rng.integers(40, 120)),
-        "d_in": int(rng.integers(6, 20)),
-        "pairs": 12,
-        "seed": int(rng.integers(1000)),
-    }
+    """Twelve pairs, and one pair of the same seed: where every pair is the same pair, both give one number."""
+    shape = {"d_sae": int(rng.integers(40, 120)), "d_in": int(rng.integers(6, 20))}
+    seed = {"seed": int(rng.integers(1000))}
+    return {"cases": [shape | {"pairs": 12} | seed, shape | {"pairs": 1} | seed]}
 
 
 def _expected(d_sae: int, d_in: int, power: int = 1) -> float:
@@ -99,9 +98,17 @@ def _expected(d_sae: int, d_in: int, power: int = 1) -> float:
     return float((1 - below**d_sae).mean())
 
 
-def _judge_null(inputs, value) -> str | None:
+def _judge_null(inputs, values) -> str | None:
+    """The mean over twelve pairs, unless one pair already gives the very same number."""
+    several, single = values
+    if all(_one_number(v) for v in values) and abs(float(several) - float(single)) < 1e-6 < abs(float(several) - 1):
+        return "one pair gives the same number as twelve: every pair is the same pair. Seed once, before the loop"
+    return _judge_mean(inputs["cases"][0], several)
+
+
+def _judge_mean(inputs, value) -> str | None:
     d_sae, d_in, wanted = inputs["d_sae"], inputs["d_in"], _expected(inputs["d_sae"], inputs["d_in"])
-    if isinstance(value, bool) or (not isinstance(value, int | float) and not _is_number(value)):
+    if not _one_number(value):
         return f"expected one number, the mean over the pairs; got {_said(value)}"
     value = float(value)
     near = 0.02 * wanted + 0.004
@@ -123,8 +130,10 @@ def _judge_null(inputs, value) -> str | None:
     return f"got {value:.4f}; random directions of this shape give {wanted:.4f}, with a spread below {near:.3f}"
 
 
-def _is_number(value) -> bool:
-    return hasattr(value, "numel") and value.numel() == 1
+def _one_number(value) -> bool:
+    if hasattr(value, "numel"):
+        return value.numel() == 1
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _said(value) -> str:
@@ -135,7 +144,7 @@ GAUSSIAN_NULL = Exercise(
     name="gaussian_null",
     lab="09",
     title="What chance gives",
-    parts=(Part("the mean PWMCC of random pairs of this shape", 3, _shape, _judge_null),),
+    parts=(Part("the mean PWMCC of random pairs of this shape", 3, _shape, _judge_null, probe=Each()),),
     hints=(
         "Dictionaries that know nothing of each other: draw two, compare them, repeat, take the mean.",
         "g = torch.Generator().manual_seed(seed), once; torch.randn(d_sae, d_in, generator=g) for each dictionary.",
@@ -334,6 +343,8 @@ def _zeroed(W1, W2, z1, z2) -> float:
 
 
 _LIVE_MISTAKES = (
+    Mistake("only the first dictionary is restricted to its live latents; the second has dead ones too", lambda W1, W2, z1, z2: _pwmcc_of(_live_rows(W1, z1), W2.tolist())),
+    Mistake("only the second dictionary is restricted to its live latents; the first has dead ones too", lambda W1, W2, z1, z2: _pwmcc_of(W1.tolist(), _live_rows(W2, z2))),
     Mistake("all latents are compared; leave out those that never fire", lambda W1, W2, z1, z2: _pwmcc_of(W1.tolist(), W2.tolist())),
     Mistake("dead latents are still there as possible partners; leave them out before comparing", _rows_only),
     Mistake("latent i of one dictionary has nothing to do with latent i of the other: each has its own live latents", _both_alive),
@@ -355,7 +366,7 @@ LIVE_PWMCC = Exercise(
         "W1[(z1 != 0).any(0)] keeps the rows of the live latents; the same for the second.",
         "A, B = W1[(z1 != 0).any(0)], W2[(z2 != 0).any(0)]; then as pwmcc: both directions, averaged.",
     ),
-    read_again="7 A truth that is known",
+    read_again="4 The corrected number, and what chance gives",
     difficulty=2,
     importance=4,
     minutes=5,

@@ -46,6 +46,7 @@ _DEAD_MISTAKES = (
     Mistake("by_firing: that counts latents that are silent somewhere; dead is silent at every sample", lambda z, W, c: _swap(_dead_by_loop(z, W, c), by_firing=int((z == 0).any(0).sum()))),
     Mistake("by_firing: a weak firing is a firing; count latents that are 0 at every sample", lambda z, W, c: _swap(_dead_by_loop(z, W, c), by_firing=int((z < c).all(0).sum()))),
     Mistake("by_firing: a latent that fires once is alive", lambda z, W, c: _swap(_dead_by_loop(z, W, c), by_firing=int(((z != 0).sum(0) <= 1).sum()))),
+    Mistake("both look along the wrong axis: a latent is a row of W_dec (dim=1) and a column of z (dim=0)", lambda z, W, c: {"by_norm": int((W.norm(dim=0) < c).sum()), "by_firing": int((z == 0).all(1).sum())}),
     Mistake("these are shares; asked are numbers of latents", lambda z, W, c: {key: v / len(W) for key, v in _dead_by_loop(z, W, c).items()}),
 )  # fmt: skip
 
@@ -166,7 +167,14 @@ def _density(z1, z2) -> float:
     return float(((z1 != 0).float().mean() + (z2 != 0).float().mean()) / 2)
 
 
+def _split_where_both(z1, z2) -> tuple[float, float]:
+    on = (z1 != 0).any(0) & (z2 != 0).any(0)
+    best = torch.tensor([_best(z1, z2), _best(z2, z1)])
+    return float(on.float().mean()), float(best[:, on].mean())
+
+
 _SPLIT_MISTAKES = (
+    Mistake("live in both at the same place; latent i of one has nothing to do with latent i of the other, so each has a mask of its own", _split_where_both),
     Mistake("only the first dictionary is counted; both look for partners", _first_only),
     Mistake("value: the mean of two means, although the two have different numbers of live latents. Put all live latents together, then take one mean", _mean_of_means),
     Mistake("value: the dead ones are in the mean, with their 0; average over the live ones", lambda a, b: (_split_by_loop(a, b)[0], math.prod(_split_by_loop(a, b)))),
@@ -194,7 +202,7 @@ ALIVE_SPLIT = Exercise(
         "best = torch.cat([best_cosines(z1.T, z2.T), best_cosines(z2.T, z1.T)]); the same order for 'alive'.",
         "on = torch.cat([(z1 != 0).any(0), (z2 != 0).any(0)]); return on.float().mean(), best[on].mean()",
     ),
-    read_again="3 The cause, on two latents",
+    read_again="3 The cause in our copy, on two latents",
     difficulty=3,
     importance=5,
     minutes=8,

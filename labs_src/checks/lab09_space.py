@@ -83,7 +83,7 @@ EFFECTIVE_RANK = Exercise(
         "The entropy of shares p is -sum of p log p; torch.special.entr(p) is -p log p, with 0 at 0.",
         "s = torch.linalg.svdvals(h - h.mean(0)); p = s / s.sum(); torch.special.entr(p).sum().exp()",
     ),
-    read_again="8 What makes dictionaries agree?",
+    read_again="5 What had the model learned?",
     difficulty=2,
     importance=3,
     minutes=7,
@@ -126,7 +126,26 @@ def _centred(A, B, r) -> float:
     return float(_M(A - A.mean(0), B - B.mean(0), r).pow(2).sum() / r)
 
 
+def _columns(A, B, r) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first r columns of Vh: parts of every direction, where whole directions are rows."""
+    return tuple(_principal(W, W.shape[1])[:, :r] for W in (A, B))
+
+
+def _columns_crossed(A, B, r) -> float:
+    U, V = _columns(A, B, r)
+    return float((U @ V.T).pow(2).sum() / r)
+
+
+def _columns_inner(A, B, r) -> float:
+    U, V = _columns(A, B, r)
+    return float((U.T @ V).pow(2).sum() / r)
+
+
+_SLICED = "the first r columns of Vh are taken; its rows are the directions, so take Vh[:r]"
+
 _OVERLAP_MISTAKES = (
+    Mistake(_SLICED, _columns_crossed),
+    Mistake(_SLICED, _columns_inner),
     Mistake("divided by the dimension; two equal spaces should give 1, so divide by r", lambda A, B, r: float(_M(A, B, r).pow(2).sum() / A.shape[1])),
     Mistake("not divided by r; two equal spaces should give 1", lambda A, B, r: float(_M(A, B, r).pow(2).sum())),
     Mistake("the cosines are not squared; a projector overlap is a sum of squares", lambda A, B, r: float(_M(A, B, r).abs().sum() / r)),

@@ -59,7 +59,7 @@ def overlap(table: pd.DataFrame, d: int) -> Figure:
     styled(figure, title, height=360)
     figure.update_xaxes(title="r, number of leading directions", type="log", tickvals=r)
     figure.update_yaxes(title="overlap of the two spaces", range=[0, 1.05])
-    return Figure(figure, f"Rising lines, one for each kind of dictionary. {title}.", table)
+    return Figure(figure, f"A line for each kind of pair, and one for chance. {title}.", table)
 
 
 def turned(table: pd.DataFrame) -> Figure:
@@ -68,20 +68,21 @@ def turned(table: pd.DataFrame) -> Figure:
     for i, (name, part) in enumerate(table.groupby("series", sort=False)):
         figure.add_scatter(
             x=_short(part.degrees), y=_short(part.gap), name=str(name), mode="lines+markers+text",
-            text=[str(s) for s in part.steps], textposition="top center", cliponaxis=False,
+            text=[str(s) for s in part.steps] if i == 0 else None, textposition="bottom right", cliponaxis=False,
             line={"color": COLOURS[i], "dash": DASHES[i]}, marker={"symbol": MARKERS[i], "size": 8},
         )  # fmt: skip
     figure.add_hline(y=0, line={"color": "#333333", "width": 1})
-    last = table.loc[table.degrees.idxmax()]
-    title = (
-        f"Step {int(last.steps)}: rows turned by {last.degrees:.0f} degrees, agreement {last.gap:+.3f} beyond chance"
-    )
+    last = table[table.steps == table.steps.max()]
+    several = table.series.nunique() > 1
+    said = ", ".join(f"{row.gap:+.3f}" + f" ({row.series})" * several for row in last.itertuples())
+    turn = f"{last.degrees.iloc[0]:.0f} degrees"
+    title = f"Step {int(table.steps.max())}: rows turned by {turn}, agreement {said} beyond chance"
     styled(figure, title, height=360)
     figure.update_xaxes(
         title="mean turn of a decoder row from its start (degrees); labels: training steps", rangemode="tozero"
     )
     figure.update_yaxes(title="decoder PWMCC beyond chance")
-    return Figure(figure, f"A curve from the origin. {title}.", table)
+    return Figure(figure, f"A curve for each set of latents. {title}.", table)
 
 
 def _number(x: float) -> str:

@@ -161,8 +161,8 @@ show(figures.lengths(sae.W_dec.norm(dim=-1)[0], alive[0], report["norm"], 0.01, 
 
 # %% tags=["nbval-ignore-output"]
 long, short = (float(sae.W_dec.norm(dim=-1)[mask].mean()) for mask in (alive, ~alive))
-say("Mean length of the live: {long:.2f}, of the dead: {short:.2f}. Use makes a row *longer* here; not being used "
-    "does not make it short.", long=long, short=short)
+say("Mean length of the live: {long:.2f}, of the dead: {short:.2f}. Not firing does not make a row short.",
+    long=long, short=short)
 
 # %% [markdown]
 # Why could length not show it? A latent that does not fire gets no gradient, so its row stays as it is. Rows start from
@@ -203,8 +203,8 @@ same = (start_W == sae.W_dec).all(-1)
 turn = torch.rad2deg(stability.moved(start_W, sae.W_dec).clamp(max=1).acos())[~alive & ~same]
 record("alive_fraction_anomaly", alive.float().mean(), tolerance=0.005, must="< 0.3", why="shipped weights; 5 seeds")
 say("{alive_fraction_anomaly:.1%} of the latents fire. Of the others, {same:.0%} still have their first decoder row, "
-    "to the last bit: they never fired in training either. The median row of the others turned by {turn:.0f} degrees, "
-    "before its latent fell silent.",
+    "to the last bit, so they never fired in training either. The median row of the others turned by {turn:.0f} degrees, "
+    "before its latent fell silent here.",
     same=float(same[~alive].float().mean()), turn=turn.median())
 
 # %% [markdown]
@@ -215,9 +215,13 @@ different = len(h.unique(dim=0)), len(h[:5000].unique(dim=0))
 constant = float(h.mean(0).pow(2).sum() / h.pow(2).sum(1).mean())
 say("{n} different vectors, {k} of them in the first 5000 rows, and {constant:.1%} of their mean square is the same "
     "for all. The same few latents win everywhere.", n=different[0], k=different[1], constant=constant)
+everywhere = (seeds.encode(sae, h[::113]) != 0).any(1)  # a changes every 113 rows: one row for each a
+say("Do the silent ones wait for inputs beyond the first 5000 rows? On all {n} different ones {more} of {dead} silent "
+    "latents do fire; {never:.0%} of all still never do.", n=different[0], more=int((everywhere & ~alive).sum()),
+    dead=int((~alive).sum()), never=float((~everywhere).float().mean()))
 
 # %% [markdown]
-# ## 3 The cause, on two latents
+# ## 3 The cause in our copy, on two latents
 #
 # Two dictionaries of two latents. The first latents are the same; the second never fire.
 #
@@ -265,18 +269,27 @@ say("Ours: {fraction:.4f} alive × {value:.3f} among the live = {product:.4f}. I
     n=1024 * report["activation"] / value)
 
 # %% [markdown]
-# Do the live latents agree, then? Chance for random directions in 128 dimensions is no measure of codes: these are
-# 5000 numbers, none negative. Shuffle the samples of one dictionary: all stays but the relation.
+# Do the live latents agree, then? Chance for random directions in 128 dimensions is no measure of codes, which are never
+# negative. Shuffle the samples of one dictionary: all stays but the relation. But shuffle what can be exchanged. The
+# 5000 rows are a few different inputs, each many times; so take each input once. And set aside latents that fire on all of
+# them: those are alike however they are shuffled.
 #
-# **Predict.** Above shuffled ones, or below?
+# **Predict.** Above shuffled ones, or below? What would shuffling all 5000 rows have said?
+
+# %%
+live = [z[i][:, alive[i]].T for i in range(5)]  # (live latent, sample)
+picky = [part[(part == 0).any(1)] for part in live]  # without the latents that always fire
+codes = [part[:, ::113] for part in picky]  # (latent, different input)
+seen, by_chance = of_pairs(codes), of_pairs(codes, lambda a, b: nulls.permuted(a, b, pwmcc, n=20, signs=False).mean())
+highest = of_pairs(codes, lambda a, b: nulls.permuted(a, b, pwmcc, n=20, signs=False).max())
+by_row = nulls.permuted(picky[0], picky[1], pwmcc, n=5, signs=False).mean()
 
 # %% tags=["nbval-ignore-output"]
-live = [z[i][:, alive[i]].T for i in range(5)]  # (live latent, sample)
-shuffled = nulls.permuted(live[0], live[1], pwmcc, n=10, signs=False)
-say("Seeds {a} and {b}, live latents: {value:.2f}; with the samples shuffled, {n} times: at most {high:.2f}. The "
-    "latents that are in use agree far *beyond* chance. In our copy the low number was no sign of disagreement at all.",
-    a=seeds.SEEDS[0], b=seeds.SEEDS[1],
-    value=pwmcc(live[0], live[1]), n=len(shuffled), high=shuffled.max())
+say("{n} inputs, {a} to {b} latents: {value:.2f}; inputs shuffled: {chance:.2f}. In {won} of 10 pairs of seeds all 20 "
+    "shuffles are below. In our copy live latents agree above chance. Shuffling rows one by one would have given {row:.2f}, "
+    "and made the agreement look far larger than it is.",
+    n=codes[0].shape[1], a=min(map(len, codes)), b=max(map(len, codes)), value=upper(seen).mean(),
+    chance=upper(by_chance).mean(), won=int((upper(seen) > upper(highest)).sum()), row=by_row)
 
 # %% [markdown]
 # ### Is sparsity the cause?
@@ -308,16 +321,26 @@ tests = pd.DataFrame(tests)
 show(figures.sparsity(tests))
 
 # %% tags=["nbval-ignore-output"]
-lowest = tests[tests.test == "independent codes"].value.iloc[-1]
-say("Padding changes nothing: a cosine does not see samples at which both are 0. Independent codes do get lower as "
-    "they get sparser, which is right: they agree less by chance. But at the published sparsity they reach "
-    "{lowest:.3f}. The report's {theirs} is lower than codes that have nothing in common, so sparsity cannot be the "
-    "whole of it. Latents that never fire can: they have cosine 0 with everything.",
-    lowest=lowest, theirs=report["activation"])
+unrelated = tests[tests.test == "independent codes"].value
+say("A cosine does not see samples at which both are 0, so padding cannot change it. Where one fires and the other "
+    "does not, it does, and there the report is right: unrelated codes fall from {high:.2f} to {low:.3f} as they get "
+    "sparser. {random:.2f} is no baseline for codes. Yet {theirs} is lower still than these codes, whose strengths are drawn evenly.",
+    high=unrelated.iloc[0], low=unrelated.iloc[-1], random=report["random"], theirs=report["activation"])
+
+# %% [markdown]
+# A case as sparse, with all alive, would tell more. Five SAEs on the *same copying model*, after layer 1 where the answer is
+# read: again 32 of 1024 fire. **Predict** the PWMCC of their activations.
+
+# %% tags=["nbval-ignore-output"]
+table = sweeps.read()
+second = table[table.sweep == "second layer"]
+say("{k} of {width} fire at each sample, {alive:.0%} are alive: {a:.3f}. As sparse, and not low. So in our copy it is not "
+    "sparsity alone that makes the number small. Latents that never fire do.", k=int(second.k.iloc[0]),
+    width=int(second.width.iloc[0]), a=second.activation.mean(), alive=second.alive.mean())
 
 # %% [markdown]
 # The report's script has dead latents as its first hypothesis, and prints that they deflate the score "proportional to % dead
-# features": the right cause. One measurement was missing: who fires.
+# features": in our copy the right cause. One measurement was missing: who fires.
 #
 # ## 4 The corrected number, and what chance gives
 #
@@ -352,9 +375,11 @@ record("pwmcc_null", gaussian_null(1024, 128, 6, seed), tolerance=0.002,
        why="six random pairs; their spread is below 0.002")
 record("pwmcc_null_at_start", upper(before).mean(), tolerance=1e-4, why="fixed numbers")
 record("pwmcc_decoder_anomaly", upper(decoder).mean(), tolerance=0.001, why="shipped weights; mean of 10 pairs")
+exact = nulls.expected(1024, 128)
 say("Decoders: {pwmcc_decoder_anomaly:.4f} (the report: {decoder:.4f}). Gaussian: {pwmcc_null:.4f}; by integration, "
-    "without sampling: {exact:.4f}. The same SAEs untrained: {pwmcc_null_at_start:.4f}.", exact=nulls.expected(1024,
-    128), **report)
+    "without sampling: {exact:.4f}. The same SAEs untrained: {pwmcc_null_at_start:.4f}.", exact=exact, **report)
+say("So the report's own number is {theirs:+.4f} beyond Gaussian chance, ours {ours:+.4f}.",
+    theirs=report["decoder"] - exact, ours=upper(decoder).mean() - exact)
 
 # %% [markdown]
 # Is the difference real? Ten pairs are not ten draws: pairs that share a seed are not independent. The **jackknife** leaves
@@ -429,7 +454,7 @@ show(figures.against_chance(pd.DataFrame(rows), "decoder PWMCC, layer 0 at the s
 # %% tags=["nbval-ignore-output"]
 record("live_gap_anomaly", rows[1]["mean"] - rows[1]["chance"], tolerance=0.01, why="shipped weights; 5 seeds")
 say("All latents: {all:+.3f} beyond chance. The live ones: {live_gap_anomaly:+.3f}. The number over all latents is "
-    "near random because it is mostly an average over rows that training hardly touched.",
+    "near random in our copy because it is mostly an average over rows that training hardly touched.",
     all=rows[0]["mean"] - rows[0]["chance"])
 
 # %% [markdown]
@@ -445,6 +470,9 @@ curve = pd.DataFrame({"step": [e["step"] for e in run.history], "accuracy": [e["
 
 # %% tags=["plot", "nbval-ignore-output"]
 show(figures.answers(curve))
+
+# %% tags=["nbval-ignore-output"]
+say("{n} steps until 99% of the unseen pairs are right. That is no grokking.", n=curve[curve.accuracy > 0.99].step.min())
 
 # %% [markdown]
 # Look at the sequence again: `BOS a + b = c EOS`. The answer is read at position −2, where the input token *is* `c`. A
@@ -509,17 +537,16 @@ copying = grokking.stream(leaky, grokking.leaky_tokens(ab), grokking.STUDIED, gr
 record("effective_rank_copying", effective_rank(copying), tolerance=0.1, why="shipped weights")
 record("effective_rank_grokked", effective_rank(x), tolerance=0.1, why="shipped weights")
 say("Published: {published}. Our copying model: {effective_rank_copying:.1f}. Our grokked model, which took {steps} "
-    "steps: {effective_rank_grokked:.1f}. That fits a model that copies. It proves nothing about weights that we have "
-    "not seen.", published=80.5,
+    "steps: {effective_rank_grokked:.1f}. The published value fits a model that copies. It proves nothing about weights "
+    "that we have not seen: 113 random vectors give {random:.0f}.", published=80.5,
+    random=effective_rank(torch.randn(113, 128, generator=g)),
     steps=grokked.card["history"][-1]["step"])
 
 # %% [markdown]
 # The report sets its anomaly beside an *activation-based* value of layer 1. In the published code the layer-1 file is
-# written by a function that compares *decoders*. Five SAEs on our copying model after layer 1:
+# written by a function that compares *decoders*. Both, of the five SAEs after layer 1 of section 3:
 
 # %% tags=["nbval-ignore-output"]
-table = sweeps.read()
-second = table[table.sweep == "second layer"]
 say("Layer 1, where the answer is read: decoders {d:.3f}, activations {a:.3f} (alive: {alive:.0%}). The report's "
     "{theirs} is where decoders are. If so, two metrics and two positions were compared, and \"layer 0 differs from "
     "layer 1\" was never measured.",
@@ -612,6 +639,9 @@ for name, W in (("TopK", topk.W_dec), ("ReLU", relu.W_dec), ("untrained", begin)
     for r in (8, 16, 32, 64, 128):
         spaces.append({"series": name, "r": r, "overlap": sum(subspace_overlap(W[i], W[i + 1],
             r) for i in range(4)) / 4})
+for r in (8, 16, 32, 64, 128):  # the data's own leading directions
+    shared = sum(subspace_overlap(topk.W_dec[i], x - x.mean(0), r) for i in range(5)) / 5
+    spaces.append({"series": "TopK and the data", "r": r, "overlap": shared})
 spaces = pd.DataFrame(spaces)
 
 # %% tags=["plot", "nbval-ignore-output"]
@@ -620,14 +650,17 @@ show(stability_sweeps.overlap(spaces, 128))
 # %% tags=["nbval-ignore-output"]
 at_8 = spaces[spaces.r == 8].set_index("series").overlap
 record("subspace_overlap_topk", at_8["TopK"], tolerance=0.005, why="shipped weights; r = 8, 4 pairs of seeds")
-say("At r = 8 TopK shares {subspace_overlap_topk:.2f}, ReLU {relu:.2f}, untrained {un:.2f}. The seeds agree on a "
-    "space more than on its axes.", relu=at_8["ReLU"], un=at_8["untrained"])
+say("At r = 8 TopK shares {subspace_overlap_topk:.2f}, ReLU {relu:.2f}, untrained {un:.2f}; TopK with the data's own "
+    "leading directions, {data:.2f}. TopK seeds share more of a space than chance gives; that they all lean to the data's "
+    "directions can explain it. ReLU seeds differ from untrained ones by {more:+.3f}.", relu=at_8["ReLU"],
+    un=at_8["untrained"], data=at_8["TopK and the data"], more=at_8["ReLU"] - at_8["untrained"])
 
 # %% [markdown]
 # ## 7 A truth that is known
 #
 # Would the instrument ever say "stable"? Plant 64 features at right angles, four of them active in each sample. Train five
-# seeds, live: with as many latents as features, and with eight times as many.
+# seeds, live: with as many latents as features, and with eight times as many. The recipe is kinder than the report's: the
+# encoder starts *aligned* (as the decoder, transposed), and the learning rate is 3e-3. What each does we look at after.
 #
 # **Predict** decoder PWMCC in both cases.
 
@@ -635,7 +668,7 @@ say("At r = 8 TopK shares {subspace_overlap_topk:.2f}, ReLU {relu:.2f}, untraine
 planted, features = recipe.planted(8192, d=64, active=4)
 how = {"k": 4, "steps": 500, "learning_rate": 3e-3, "aligned": True}
 exact, _ = seeds.train(planted, d_sae=64, **how)
-wide, _ = seeds.train(planted, d_sae=512, **how)  # aligned: the encoder starts as the decoder, transposed
+wide, _ = seeds.train(planted, d_sae=512, **how)
 
 # %%
 rows = []
@@ -657,6 +690,16 @@ say("As many latents as features: {planted_pwmcc:.3f}, stable. Eight times as ma
     "The dead ones again: one number over all latents also tells how many are dead.", found=found)
 
 # %% [markdown]
+# Is it the kinder recipe? 64 latents again, the encoder not aligned, at two learning rates. **Predict.**
+
+# %% tags=["nbval-ignore-output"]
+for rate in (3e-3, 1e-3):
+    plain, _ = seeds.train(planted, d_sae=64, k=4, steps=500, learning_rate=rate)
+    say("Not aligned, rate {rate:g}: {value:.2f}; features found at a mean cosine of {found:.2f}.", rate=rate,
+        value=upper(of_pairs(plain.W_dec)).mean(), found=best_cosines(features, plain.W_dec[0]).mean())
+say("So \"stable\" also says that training has arrived. A low number may come from a slow rate alone.")
+
+# %% [markdown]
 # ## 8 What makes dictionaries agree?
 #
 # A later paper of the project relates stability to `d_sae` over the effective rank. Seven widths, five seeds each, on the
@@ -668,17 +711,23 @@ live_here, shipped = upper(of_pairs(smallest.W_dec)).mean(), table[(table.sweep 
 say("Width 16, trained here: {here:.3f}; shipped: {there:.3f}.", here=live_here, there=shipped.decoder.mean())
 
 # %%
+def gaps(part, which=""):
+    """One setting's agreement beyond the same SAEs untrained: (seed, seed)."""
+    return sweeps.of_pairs(part, part[which + "decoder"] - part[which + "before"])
+
+
 def swept(name, by, series, which=""):
     """Gap to the same SAEs untrained, pair by pair, with its interval over seeds, for each value of a setting."""
     out = []
     for value, part in table[table.sweep == name].groupby(by):
-        mean, half = seed_interval(sweeps.of_pairs(part, part[which + "decoder"] - part[which + "before"]), t_5)
+        mean, half = seed_interval(gaps(part, which), t_5)
         out.append({"series": series, "x": value, "gap": mean, "low": mean - half, "high": mean + half})
     return pd.DataFrame(out)
 
 
 # %% [markdown]
-# **Predict** the curves for modular addition and for 128 planted features, trained alike. Where does each begin to fall?
+# Beside it 128 planted features, same rate and steps. For modular addition `k` is a quarter of the width, at most 32; for planted
+# features, 8 of which make a sample, it is 8 (4 at 16 latents). **Predict** both curves. Where is each highest?
 
 # %% tags=["plot", "nbval-ignore-output"]
 widths = pd.concat([swept("width", "width", "modular addition"), swept("planted", "width", "128 planted features"),
@@ -693,14 +742,15 @@ peak = widths[widths.series == "128 planted features"].sort_values("gap").iloc[-
 say("Modular addition: rank correlation of gap and width {stability_width_rank_corr:.2f}. From {first:.1f} to "
     "{last:.0f} times its effective rank the gap falls from {a:+.3f} to {b:+.3f}. Planted features agree best at "
     "{at:.0f} latents, as many as there are; wider dictionaries lose agreement over all latents ({all:+.2f} at 512), "
-    "hardly among the live ones ({live:+.2f}). For modular addition counting the live ones changes little: most are "
-    "alive, and they agree less and less.",
+    "hardly among the live ones ({live:+.2f}). For modular addition counting the live ones alone changes little: "
+    "{mod:+.3f} at 1024, of which {mod_alive:.0%} are alive.", mod=swept("width", "width", "", "live_").gap.iloc[-1],
+    mod_alive=table[(table.sweep == "width") & (table.width == 1024)].alive.mean(),
     all=widths[widths.series == "128 planted features"].gap.iloc[-1], live=widths.gap.iloc[-1],
     first=16 / effective_rank(x), last=1024 / effective_rank(x),
     a=mine.gap.iloc[0], b=mine.gap.iloc[-1], at=peak.x)
 
 # %% [markdown]
-# Below 128 latents `k` was a quarter of the width. So change `k` alone, at 256 latents. **Predict** the direction.
+# On modular addition `k` grew with the width up to 128 latents. So change `k` alone, at 256 latents. **Predict** the direction.
 
 # %% tags=["plot", "nbval-ignore-output"]
 ks, ks_live = swept("k", "k", "all 256 latents"), swept("k", "k", "live only", "live_")
@@ -710,34 +760,52 @@ show(stability_sweeps.sweep(pd.concat([ks, ks_live]), "active latents (k)"))
 # And the length of training, at 1024 latents. **Predict.** Does longer training make wide dictionaries agree?
 
 # %% tags=["plot", "nbval-ignore-output"]
-lengths = swept("steps", "steps", "1024 latents, rate 1e-3")
 degrees = table[table.sweep == "steps"].groupby("steps").moved.mean().map(lambda c: math.degrees(math.acos(c)))
-lengths = lengths.assign(steps=lengths.x, degrees=degrees.tolist())
-show(stability_sweeps.turned(lengths))
+lengths, longer = (swept("steps", "steps", *how) for how in (("all 1024 latents",), ("live only", "live_")))
+turns = pd.concat([one.assign(steps=one.x, degrees=degrees.tolist()) for one in (lengths, longer)], ignore_index=True)
+show(stability_sweeps.turned(turns))
+
+# %%
+def change(name, by, low, high, which=""):
+    """(mean, half): how the gap changes between two values of a setting, seed by seed."""
+    part = table[table.sweep == name]
+    return seed_interval(gaps(part[part[by] == high], which) - gaps(part[part[by] == low], which), t_5)
+
+
+alive_at = {name: table[table.sweep == name].groupby(name).alive.mean() for name in ("k", "steps")}
 
 # %% tags=["nbval-ignore-output"]
 record("pwmcc_gap_long", lengths.gap.iloc[-1], tolerance=0.002, why="shipped numbers")
-alive_at = table[table.sweep == "k"].groupby("k").alive.mean()
+late, late_live = change("steps", "steps", 1000, 2000), change("steps", "steps", 1000, 2000, "live_")
+say("Length: over all latents the gap grows from {first:+.3f} at 50 steps to {a:+.3f} at 1000; from there to 2000 it "
+    "changes by {late:+.4f} ± {half:.4f}. But the share of the live falls from {before:.0%} to {after:.0%}, and among "
+    "the live it changes by {live:+.4f} ± {live_half:.4f}. Rows turned by {more:.1f} degrees more in that time: what "
+    "much longer training would do, this cannot say.",
+    first=lengths.gap.iloc[0], a=lengths.gap.iloc[-2], late=late[0], half=late[1], live=late_live[0],
+    live_half=late_live[1], before=alive_at["steps"][1000], after=alive_at["steps"][2000],
+    more=degrees[2000] - degrees[1000])
+
+# %% tags=["nbval-ignore-output"]
+rise, half = change("k", "k", 8, 32)
+say("`k`: over all latents, from 8 to 32, {rise:+.3f} ± {half:.3f}: the interval {verdict} 0. At k = {k0} only "
+    "{alive:.0%} are alive, and those agree by {live:+.3f}, at 32 by {at_32:+.3f}.", rise=rise, half=half,
+    verdict="contains" if abs(rise) < half else "leaves out", k0=ks.x.iloc[0], alive=alive_at["k"].iloc[0],
+    live=ks_live.gap.iloc[0], at_32=ks_live[ks_live.x == 32].gap.iloc[0])
 free, held = (table[table.sweep == name].pipe(lambda part: part[part.k == 32]) for name in ("free decoder", "k"))
-say("Length: the gap grows to {a:+.3f} at {sa} steps, and is {pwmcc_gap_long:+.3f} at {sb}; by then rows have turned "
-    "by {deg:.0f} degrees. Longer training did not make them agree. `k`: all latents agree most at k = {best}. At k = "
-    "{k0} only {alive:.0%} are alive, and those agree most of all, {live:+.3f}.",
-    a=lengths.gap.iloc[-2], sa=lengths.steps.iloc[-2], sb=lengths.steps.iloc[-1], deg=lengths.degrees.iloc[-1],
-    best=int(ks.loc[ks.gap.idxmax()].x), k0=ks.x.iloc[0], alive=alive_at.iloc[0], live=ks_live.gap.iloc[0])
+more, half = seed_interval(gaps(free) - gaps(held), t_5)
 say("One more setting that a report easily leaves out: with decoder rows free to grow, instead of held at length 1, "
-    "256 latents have {free:+.3f} instead of {held:+.3f}.",
-    free=(free.decoder - free.before).mean(), held=(held.decoder - held.before).mean())
+    "256 latents agree by {more:+.3f} ± {half:.3f} more.", more=more, half=half)
 
 # %% [markdown]
 # ## 9 What can be known
 #
 # | claim of the report | what we find |
 # | --- | --- |
-# | 0.047 is not a fact about stability | right |
+# | 0.047 is not a fact about stability | right, in our copy |
 # | its weights are neither degenerate nor NaN | right |
 # | no latent is dead | lengths were counted; by firing, most are dead in our copy |
-# | activation PWMCC fails because codes are sparse | padding with zeros changes nothing; in our copy the alive fraction makes the number |
-# | decoders agree at the level of chance | near it, in our copy slightly above; live latents clearly above |
+# | activation PWMCC fails because codes are sparse | right that unrelated codes fall with sparsity, so that random directions are no baseline; in our copy dead latents make the number: as sparse with all alive, it is high |
+# | decoders agree at the level of chance | near it; the report's number is slightly above, like ours; in our copy live latents clearly |
 # | layer 1 was measured by activations | the published code writes that file with a function that compares decoders |
 #
 # Not to be known without the checkpoints: how many latents of the published SAEs fired, and whether that model copies. Whoever has
@@ -749,8 +817,8 @@ say("One more setting that a report easily leaves out: with decoder rows free to
 # %% [markdown] nbgrader={"grade": true, "grade_id": "written_report", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION
 # Thank you for publishing the anomaly with its code. I retrained your layer-0 setting. At the sign + only 113 different inputs exist, and most of
-# my latents never fire. Activation PWMCC is then exactly the alive fraction times the value among live latents, which gives your size of number; sparsity by
-# itself changes nothing (padding with silent samples). Decoder norms cannot show this: they stay near their Kaiming start. If I am wrong, encoding your
+# my latents never fire: 7% alive times 0.87 among the live gives your size of number. Unrelated codes do fall with sparsity, but SAEs as sparse
+# with all alive give 0.69 here. Decoder norms cannot show this: they stay near their Kaiming start. If I am wrong, encoding your
 # 5000 rows will show several hundred live latents per seed. Could you count them, and show the model a wrong c? What stands: the number was an artefact,
 # directions suit your question, and wide dictionaries trained briefly agree little beyond chance.
 #
@@ -762,10 +830,11 @@ say("One more setting that a report easily leaves out: with decoder rows free to
 # ## What this does not show
 #
 # - One grokked and one copying model. Intervals are over SAE seeds; another model would give other numbers.
-# - Our copying model has the published sizes and optimiser, not the published weights; its SAEs lack the auxiliary loss of layer 1.
+# - Our copying model has the published sizes and optimiser, not the published weights; its layer-1 SAEs lack the published auxiliary loss, which revives dead latents.
 # - Near chance in direction is not "nothing shared": whole circles may be. We did not look for them.
 # - Explained variance is on the pairs that the SAEs were trained on; there are no others.
-# - The sweep varies the width, not the effective rank.
+# - The sweep varies the width, not the effective rank; planted features and modular addition differ in `k`.
+# - Training stopped at 2000 steps, where live latents still changed.
 #
 # ## Sources
 #
@@ -782,5 +851,5 @@ say("One more setting that a report easily leaves out: with decoder rows free to
 # - Dead means never fires. Weights cannot show it.
 # - Chance depends on shape, on the kind of vector and on which latents count.
 # - Ten pairs of five seeds are five draws.
-# - Features agreed where the truth had separate parts. On modular addition seeds shared a space; directions agreed less the
-#   wider the dictionary, and longer training changed little.
+# - Features agreed where the truth had separate parts and training had arrived. On modular addition TopK seeds, not ReLU
+#   seeds, shared a space; directions agreed less the wider the dictionary.

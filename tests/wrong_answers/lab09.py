@@ -111,6 +111,11 @@ def dead_shares(z, W_dec, limit):
     }
 
 
+@dead.wrong(says="both look along the wrong axis")
+def dead_along_the_wrong_axes(z, W_dec, limit):
+    return {"by_norm": int((W_dec.norm(dim=0) < limit).sum()), "by_firing": int((z == 0).all(1).sum())}
+
+
 @dead.right
 def dead_by_sums(z, W_dec, limit):
     return {"by_norm": (W_dec.pow(2).sum(1).sqrt() < limit).sum(), "by_firing": (z.sum(0) == 0).sum()}
@@ -217,6 +222,13 @@ def split_dead(z1, z2):
     return 1 - float(on.float().mean()), float(best_[on].mean())
 
 
+@split.wrong(says="a mask of its own")
+def split_where_both_live(z1, z2):
+    on = (z1 != 0).any(0) & (z2 != 0).any(0)
+    best_ = torch.cat([_best(z1.T, z2.T)[on], _best(z2.T, z1.T)[on]])
+    return float(on.float().mean()), float(best_.mean())
+
+
 @split.right
 def split_by_dropping(z1, z2):
     a, b = z1[:, (z1 > 0).any(0)].T, z2[:, (z2 > 0).any(0)].T
@@ -275,6 +287,15 @@ def null_summed(d_sae, d_in, pairs, seed):
 def null_list(d_sae, d_in, pairs, seed):
     g = torch.Generator().manual_seed(seed)
     return [_pwmcc(*(torch.randn(d_sae, d_in, generator=g) for _ in range(2))) for _ in range(pairs)]
+
+
+@null.wrong(says="every pair is the same pair")
+def reseeds_each_pair(d_sae, d_in, pairs, seed):
+    values = []
+    for _ in range(pairs):
+        g = torch.Generator().manual_seed(seed)
+        values.append(_pwmcc(*(torch.randn(d_sae, d_in, generator=g) for _ in range(2))))
+    return sum(values) / pairs
 
 
 @null.right
@@ -481,6 +502,12 @@ def mean_of_squares(A, B, r):
     return float((_V(A, r) @ _V(B, r).T).pow(2).mean())
 
 
+@overlap.wrong(says="its rows are the directions")
+def columns_of_Vh(A, B, r):
+    U, V = (torch.linalg.svd(W, full_matrices=False).Vh[:, :r] for W in (A, B))
+    return float((U @ V.T).pow(2).sum() / r)
+
+
 @overlap.right
 def overlap_by_projectors(A, B, r):
     P = [_V(W, r).T @ _V(W, r) for W in (A, B)]
@@ -521,6 +548,11 @@ def dead_zeroed(W1, W2, z1, z2):
 @live.wrong(says="average both directions")
 def one_way(W1, W2, z1, z2):
     return float(_best(W1[(z1 != 0).any(0)], W2[(z2 != 0).any(0)]).mean())
+
+
+@live.wrong(says="only the first dictionary is restricted")
+def live_in_one(W1, W2, z1, z2):
+    return _pwmcc(W1[(z1 != 0).any(0)], W2)
 
 
 @live.right
