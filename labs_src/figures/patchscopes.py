@@ -38,35 +38,47 @@ def traces(paths: Mapping[str, Any], natural_max: float) -> Figure:
 
 
 def landscape(paths: Mapping[str, Any]) -> Figure:
-    """The end of each search (and the start) in the plane of gate and up, over the level lines of gelu(gate) * up."""
-    where = {name: (float(found.gate[0]), float(found.up[0]), float(found.value[0])) for name, found in paths.items()}
-    gates = [v[0] for v in where.values()]
-    ups = [v[1] for v in where.values()]
-    g = np.linspace(min(-3.0, *gates) - 1, max(3.0, *gates) * 1.1, 90)
-    u = np.linspace(min(-3.0, *ups) * 1.15, max(3.0, *ups) * 1.4, 90)
+    """The way of each search (``search.Found`` of one row) in the plane of gate and up, over the levels of post."""
+    ways = {name: found.inside[:, 0].double().numpy() for name, found in paths.items()}
+    gates, ups = np.concatenate(list(ways.values())).T
+    g = np.linspace(min(-3.0, gates.min()) - 1, max(3.0, gates.max()) * 1.1, 90)
+    u = np.linspace(min(-3.0, ups.min()) * 1.15, max(3.0, ups.max()) * 1.4, 90)
     height = gelu(torch.tensor(g), approximate="tanh").numpy()[None, :] * u[:, None]
     shown = np.sign(height) * np.log10(1 + np.abs(height))  # from 0.1 to thousands in one picture
     figure = go.Figure(
         go.Contour(
-            x=short(g), y=short(u), z=np.round(shown, 3).tolist(), colorscale="RdBu", zmid=0, ncontours=20,
+            x=short(g), y=short(u), z=np.round(shown, 5).tolist(), colorscale="RdBu", zmid=0, line={"width": 0.3},
+            contours={"start": -3.05, "end": 3.05, "size": 0.1},  # no level at 0, where the plane is nearly flat
             colorbar={"title": "post", "tickvals": [-3, -2, -1, 0, 1, 2, 3],
-                      "ticktext": ["-1000", "-100", "-10", "0", "10", "100", "1000"]}, line={"width": 0.3},
+                      "ticktext": ["-1000", "-100", "-10", "0", "10", "100", "1000"]},
         )
     )  # fmt: skip
-    for i, (name, (gate, up, value)) in enumerate(where.items()):
+    rows = []
+    for i, (name, way) in enumerate(ways.items()):
+        rows += [{"search": name, "step": step, "gate": a, "up": b} for step, (a, b) in enumerate(way.tolist())]
         figure.add_scatter(
-            x=[gate], y=[up], mode="markers+text", text=[f"{name}: {value:.1f}"], showlegend=False,
-            textposition="top right" if gate < g.mean() else "top left", textfont={"size": 13},
+            x=short(way[:, 0]), y=short(way[:, 1]), mode="lines", showlegend=False,
+            line={"color": COLOURS[6], "dash": DASHES[i], "width": 2.5},
+        )  # fmt: skip
+        end, value = way[-1], float(paths[name].value[0])
+        figure.add_scatter(
+            x=[float(end[0])], y=[float(end[1])], mode="markers+text", text=[f"{name}: {value:.1f}"], showlegend=False,
+            textposition="middle right" if end[0] < g.mean() else "top left", textfont={"size": 13},
             marker={"color": COLOURS[6], "symbol": MARKERS[i], "size": 13, "line": {"color": "white", "width": 2}},
         )  # fmt: skip
-    said = "; ".join(f"{name} ends at gate {gate:.2f}, up {up:.1f}" for name, (gate, up, _) in where.items())
+    starts = np.unique(np.stack([way[0] for way in ways.values()]).round(4), axis=0)
+    figure.add_scatter(
+        x=starts[:, 0].tolist(), y=starts[:, 1].tolist(), mode="markers+text", text=["start"] * len(starts),
+        textposition="middle left", textfont={"size": 13}, showlegend=False,
+        marker={"color": "white", "symbol": "circle", "size": 10, "line": {"color": COLOURS[6], "width": 2.5}},
+    )  # fmt: skip
+    said = "; ".join(f"{name}, ends at gate {way[-1, 0]:.2f}, up {way[-1, 1]:.1f}" for name, way in ways.items())
     title = said[0].upper() + said[1:]
     styled(figure, title, height=430)
     figure.update_xaxes(title="gate")
     figure.update_yaxes(title="up")
-    table = pd.DataFrame([{"search": n, "gate": a, "up": b, "post": c} for n, (a, b, c) in where.items()])
-    text = "Level lines of gelu(gate) times up: high at the upper right, slightly above 0 at the lower left."
-    return Figure(figure, f"{text} {title}.", table)
+    text = "Paths over the levels of gelu(gate) times up: high at the upper right, slightly above 0 at the lower left."
+    return Figure(figure, f"{text} {title}.", pd.DataFrame(rows))
 
 
 def reached(groups: Mapping[str, Tensor]) -> Figure:
@@ -117,13 +129,14 @@ def constraints(table: pd.DataFrame) -> Figure:
             marker={"color": COLOURS[i % 7], "symbol": MARKERS[i % 8], "size": (24, 16, 9, 13, 20, 9, 14)[i % 7]},
             hovertemplate=f"{row.way}: cosine %{{x}}, ratio %{{y}}, distance {row.distance:.2f}<extra></extra>",
         )  # fmt: skip
-    near = table.loc[table.cosine.idxmax()]
-    far = table.loc[table.ratio.idxmax()]
+    near, far = table.loc[table.cosine.idxmax()], table.loc[table.ratio.idxmax()]
+    usual = table.loc[(table.distance - 1).abs().idxmin()]
     title = (
-        f"Most natural: {near.way} (cosine {near.cosine:.2f}, ratio {near.ratio:.2f}); "
-        f"highest ratio: {far.way} ({far.ratio:.1f}, cosine {far.cosine:.2f})"
+        f"Highest cosine: {near.way} ({near.cosine:.2f}, ratio {near.ratio:.2f}); distance nearest to 1: {usual.way} "
+        f"({usual.distance:.2f}); highest ratio: {far.way} ({far.ratio:.1f})"
     )
     styled(figure, title, height=420)
+    figure.update_layout(title_font_size=13)
     figure.add_hline(y=1, line={"color": "#777777", "dash": "dot"})
     figure.update_xaxes(title="cosine with the nearest natural state (median)", range=[0.3, 1.05])
     figure.update_yaxes(title="target (natural maxima, median)", rangemode="tozero")

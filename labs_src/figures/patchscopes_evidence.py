@@ -10,6 +10,9 @@ import plotly.graph_objects as go
 from labs_src.figures.figure import COLOURS, DASHES, MARKERS, Figure, styled
 from labs_src.figures.patchscopes import columns, short
 
+ENOUGH = 10
+"""A bin is compared from so many tokens on."""
+
 
 def agreement(table: pd.DataFrame) -> Figure:
     """Columns group, agreement: share of pairs of restarts with the same top latent, a point for each neuron."""
@@ -51,9 +54,14 @@ def thresholds(table: pd.DataFrame, latent: str) -> Figure:
             text=[f"{n}" for n in part.tokens], textposition="top center", textfont={"size": 10},
             line={"color": COLOURS[i], "dash": DASHES[i], "width": 2.5}, marker={"symbol": MARKERS[i], "size": 9},
         )  # fmt: skip
-    both = table.pivot_table(index="activation", columns="meaning", values="share").dropna()
-    gap = float((both.iloc[:, 0] - both.iloc[:, 1]).abs().max()) if both.shape[1] == 2 and len(both) else 0.0
-    title = f"At equal activation of latent {latent}, the two shares of firing differ by up to {gap:.0%}"
+    enough = table[table.tokens >= ENOUGH]
+    both = enough.pivot_table(index="activation", columns="meaning", values="share").dropna()
+    if both.shape[1] == 2 and len(both):
+        gap = float((both.iloc[:, 0] - both.iloc[:, 1]).abs().max())
+        title = f"At equal activation of latent {latent} the shares of firing differ by up to {gap:.0%}"
+        title += f" (bins with {ENOUGH} tokens of each)"
+    else:
+        title = f"No bin of latent {latent} has {ENOUGH} tokens of both meanings: nothing to compare"
     styled(figure, title)
     figure.update_xaxes(title=f"activation of latent {latent} (middle of the bin; number of tokens at the point)")
     figure.update_yaxes(title="share of tokens at which the target fires", range=[-0.05, 1.1], tickformat=".0%")

@@ -16,10 +16,13 @@ def sweep(table: pd.DataFrame, chance: float) -> Figure:
     """Columns vector, alpha, hits (share of targets whose first token is a natural successor)."""
     figure = _lines(table, "vector", "alpha", "hits")
     figure.add_hline(y=chance, line={"color": "#777777", "dash": "dot"})
-    figure.add_annotation(x=0, y=chance, text="chance", showarrow=False, xanchor="left", yanchor="bottom")
+    figure.add_annotation(
+        x=0, y=chance, text="another target's successor", showarrow=False, xanchor="left", yanchor="bottom", yshift=14
+    )
     best = table.groupby("vector", sort=False).hits.max()
     title = "Hits at the best alpha: " + "; ".join(f"{v:.0%} {k}" for k, v in best.items())
     styled(figure, title, height=400)
+    figure.update_layout(title_font_size=12)
     figure.update_xaxes(title="alpha (0: no contrast; 1.5: as published)")
     figure.update_yaxes(
         title="first token is a natural successor (share of targets)", range=[-0.03, 1.05], tickformat=".0%"
@@ -27,17 +30,21 @@ def sweep(table: pd.DataFrame, chance: float) -> Figure:
     return Figure(figure, f"A line for each kind of vector against alpha, and the level of chance. {title}.", table)
 
 
-def pivots(table: pd.DataFrame, free: float) -> Figure:
-    """Columns held, strength (times the natural maximum), code (mean share of code of the written tokens)."""
+def pivots(table: pd.DataFrame, free: float, real: float) -> Figure:
+    """Columns held, strength (times the natural maximum), code (of the different tokens); ``real``: that of code."""
     figure = _lines(table, "held", "strength", "code")
     figure.add_hline(y=free, line={"color": "#777777", "dash": "dot"})
     figure.add_annotation(x=1, y=free, text="untouched", showarrow=False, xanchor="left", yanchor="bottom", yshift=4)
+    figure.add_hline(y=real, line={"color": "#777777", "dash": "dot"})
+    figure.add_annotation(x=1, y=real, text="real code", showarrow=False, xanchor="left", yanchor="bottom")
     most = table[table.strength == table.strength.max()].set_index("held").code
     ends = ", ".join(f"{v:.0%} {k}" for k, v in most.items())
-    title = f"Code in what is written, at {table.strength.max():g} times the natural maximum: {ends}"
+    title = f"Code in the different tokens written, at {table.strength.max():g} times the maximum: {ends}"
+    title += f" (real code {real:.0%})"
     styled(figure, title, height=400)
+    figure.update_layout(title_font_size=12)
     figure.update_xaxes(title="held at (times its natural maximum)", tickvals=sorted(set(table.strength)))
-    figure.update_yaxes(title="share of code in the written tokens", rangemode="tozero", tickformat=".0%")
+    figure.update_yaxes(title="code in the different tokens written", rangemode="tozero", tickformat=".0%")
     return Figure(figure, f"A line for each thing that is held on. {title}.", table)
 
 
@@ -82,18 +89,24 @@ def relabelled(table: pd.DataFrame) -> Figure:
     figure = go.Figure()
     names = [
         f"{r.latent} → {r.target}: “{html.escape(r.observational)}”"
-        + (f" / “{html.escape(r.causal)}”" if r.causal else "")
+        + (f" / “{html.escape(r.causal)}”" if r.causal else " (undecided)")
         for r in table.itertuples()
     ]
-    for i, (column, name) in enumerate((("covered", "colleague's label"), ("covered_causal", "causal label"))):
-        part = table if column == "covered" else table[table.causal != ""]
+    decided = table[table.causal != ""]
+    groups = (
+        (decided.covered_causal, "causal label", COLOURS[0], MARKERS[1]),
+        (decided.covered, "colleague's label", COLOURS[1], MARKERS[0]),
+        (table[table.causal == ""].covered, "colleague's label, undecided", "#999999", "circle-open"),
+    )
+    for values, name, colour, symbol in groups:
         figure.add_scatter(
-            x=short(part[column]), y=part.index.tolist(), mode="markers", name=name,
-            marker={"color": COLOURS[1 - i], "symbol": MARKERS[i], "size": 11},
+            x=short(values), y=values.index.tolist(), mode="markers", name=name,
+            marker={"color": colour, "symbol": symbol, "size": 11},
         )  # fmt: skip
-    few = f"{int(table.disagrees.sum())} of {len(table)} labels"
+    few = f"{int(decided.disagrees.sum())} of {len(decided)} decided labels"
     title = f"{few} cover less than half of what the target loses, and less than another does"
     styled(figure, title, height=150 + 26 * len(table))
+    figure.update_layout(title_font_size=12)
     figure.add_vline(x=0.5, line={"color": "#777777", "dash": "dot"})
     figure.update_xaxes(title="share of the target's loss at the label's tokens", range=[-0.03, 1.03], tickformat=".0%")
     figure.update_yaxes(tickvals=table.index.tolist(), ticktext=names)

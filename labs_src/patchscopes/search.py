@@ -126,6 +126,7 @@ class Found:
         vectors: [row, d_model], after the last step.
         value, gate, up: [row], the targets there.
         trace: [step + 1, row], the activation from the start on.
+        inside: [step + 1, row, 2], gate and up from the start on.
     """
 
     vectors: Tensor
@@ -133,6 +134,7 @@ class Found:
     gate: Tensor
     up: Tensor
     trace: Tensor
+    inside: Tensor
 
 
 def ascend(
@@ -164,11 +166,12 @@ def ascend(
         FloatingPointError: a vector is no longer finite; says at which step.
     """
     p = start.detach().clone().float().requires_grad_(True)
-    adam, trace = torch.optim.Adam([p], lr=lr), []
+    adam, trace, inside = torch.optim.Adam([p], lr=lr), [], []
     for step in range(steps + 1):
         with torch.set_grad_enabled(step < steps):
             response = respond(site, make(p), targets)
         trace.append(response.post.detach())
+        inside.append(torch.stack([response.gate, response.up], -1).detach())
         if step == steps:
             break
         goal = objective(response) if penalty is None else objective(response) - penalty(p)
@@ -180,6 +183,5 @@ def ascend(
             if not torch.isfinite(p).all():
                 raise FloatingPointError(f"step {step + 1}: a vector is not finite; try a smaller lr than {lr:g}")
     with torch.no_grad():
-        return Found(
-            make(p).detach(), *(v.detach() for v in (response.post, response.gate, response.up)), torch.stack(trace)
-        )
+        ends = (v.detach() for v in (response.post, response.gate, response.up))
+        return Found(make(p).detach(), *ends, torch.stack(trace), torch.stack(inside))

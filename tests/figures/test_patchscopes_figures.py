@@ -13,8 +13,10 @@ def _axes(figure):
 
 
 def _found(values, gate, up):
-    one = torch.ones(1)
-    return SimpleNamespace(trace=torch.tensor(values)[:, None], value=one * values[-1], gate=one * gate, up=one * up)
+    """A search of one row that goes straight from gate and up of -1 to the given ones."""
+    part = torch.linspace(0, 1, len(values))[:, None]
+    inside = (-1 + part * (torch.tensor([gate, up]) + 1))[:, None]
+    return SimpleNamespace(trace=torch.tensor(values)[:, None], value=torch.ones(1) * values[-1], inside=inside)
 
 
 def test_traces_are_in_natural_maxima():
@@ -23,13 +25,15 @@ def test_traces_are_in_natural_maxima():
     assert figure.data.ratio.tolist() == [0, 0.25, 0.5] and all(_axes(figure))
 
 
-def test_landscape_shows_where_searches_end():
-    paths = {"plain": _found([0.0, 1.5], -0.75, -9.0), "warm": _found([0.0, 40.0], 6.0, 7.0)}
+def test_landscape_shows_start_way_and_end():
+    paths = {"plain": _found([0.0, 0.5, 1.5], -0.75, -9.0), "warm": _found([0.0, 40.0], 6.0, 7.0)}
     figure = patchscopes.landscape(paths)
-    assert figure.title == "Plain ends at gate -0.75, up -9.0; warm ends at gate 6.00, up 7.0"
-    level, *ends = figure.plotly.data
-    assert min(level.x) < -0.75 and max(level.y) > 7 and len(ends) == 2 and all(_axes(figure))
+    assert figure.title == "Plain, ends at gate -0.75, up -9.0; warm, ends at gate 6.00, up 7.0"
+    level, way, end, *_, start = figure.plotly.data
+    assert min(level.x) < -0.75 and max(level.y) > 7 and all(_axes(figure))
     assert min(map(min, level.z)) < 0 < max(map(max, level.z))
+    assert way.y == (-1, -5, -9) and end.y == (-9,) and start.x == (-1,), "one start for both"
+    assert len(figure.data) == 5
 
 
 def test_reached_keeps_zeros_on_a_log_scale():
@@ -46,9 +50,12 @@ def test_naturalness_has_both_rulers():
 
 
 def test_constraints_name_both_ends():
-    table = pd.DataFrame({"way": ["free", "best"], "ratio": [5.0, 0.8], "cosine": [0.5, 1.0], "distance": [1.0, 1.0]})
+    table = pd.DataFrame({"way": ["free", "best"], "ratio": [5.0, 0.8], "cosine": [0.5, 1.0], "distance": [1.0, 1.4]})
     title = patchscopes.constraints(table).title
-    assert title == "Most natural: best (cosine 1.00, ratio 0.80); highest ratio: free (5.0, cosine 0.50)"
+    assert (
+        title
+        == "Highest cosine: best (1.00, ratio 0.80); distance nearest to 1: free (1.00); highest ratio: free (5.0)"
+    )
 
 
 def test_agreement_takes_means():
@@ -65,10 +72,11 @@ def test_necessity_by_size_and_choice():
 
 
 def test_thresholds_compare_equal_activations_only():
-    rows = [("a", 1.0, 0.9, 5), ("a", 2.0, 0.5, 5), ("b", 1.0, 0.1, 5), ("b", 3.0, 0.0, 5)]
+    rows = [("a", 1.0, 0.9, 10), ("a", 2.0, 0.5, 15), ("b", 1.0, 0.1, 12), ("b", 2.0, 1.4, 9), ("b", 3.0, 0.0, 15)]
     table = pd.DataFrame(rows, columns=["meaning", "activation", "share", "tokens"])
     assert "latent 7" in patchscopes_evidence.thresholds(table, "7").title
-    assert "80%" in patchscopes_evidence.thresholds(table, "7").title
+    assert "80%" in patchscopes_evidence.thresholds(table, "7").title, "a bin of 9 tokens is not compared"
+    assert "nothing to compare" in patchscopes_evidence.thresholds(table[table.activation > 1], "7").title
 
 
 def test_factorial_says_whether_it_is_more_than_the_parts():
@@ -83,8 +91,11 @@ def test_sweep_and_pivots():
     figure = patchscopes_text.sweep(table, 0.02)
     assert figure.title == "Hits at the best alpha: 50% X" and all(_axes(figure))
     table = pd.DataFrame({"held": ["l", "l"], "strength": [1.0, 4.0], "code": [0.1, 0.7]})
-    figure = patchscopes_text.pivots(table, 0.01)
-    assert figure.title == "Code in what is written, at 4 times the natural maximum: 70% l" and all(_axes(figure))
+    figure = patchscopes_text.pivots(table, 0.01, 0.8)
+    assert (
+        figure.title == "Code in the different tokens written, at 4 times the maximum: 70% l (real code 80%)"
+        and all(_axes(figure))
+    )
 
 
 def test_atlas_leaves_impossible_cells_empty():
@@ -105,5 +116,8 @@ def test_relabelled_counts_and_escapes():
         }
     )  # fmt: skip
     figure = patchscopes_text.relabelled(table)
-    assert figure.title.startswith("1 of 2 labels")
-    assert "&lt;b&gt;" in figure.plotly.layout.yaxis.ticktext[1] and len(figure.plotly.data[1].x) == 1
+    assert figure.title.startswith("1 of 1 decided labels")
+    assert (
+        "&lt;b&gt;" in figure.plotly.layout.yaxis.ticktext[1] and "undecided" in figure.plotly.layout.yaxis.ticktext[0]
+    )
+    assert [list(group.x) for group in figure.plotly.data] == [[0.8], [0.1], [0.9]], "causal, colleague's, undecided"
