@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 
 from labs_src.checks.compare import Mistake, expect
 from labs_src.checks.contract import Exercise, Part
+from labs_src.checks.probes import Listed
 
 
 def _distinct(rng, rows: int, columns: int) -> torch.Tensor:
@@ -131,15 +128,6 @@ def _loose(values, queries, keys, *, need=("aa", "bb", "ba"), signs=True, ordere
         if all(cells[n] in sign and (not signs or sign[cells[n]] == (n != "ba")) for n in need):
             out.append([min(a, b), max(a, b)])
     return sorted([list(p) for p in {tuple(p) for p in out}])
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Calls the function; a set becomes a list, since a set cannot cross to the judge."""
-
-    def __call__(self, fn: Callable, inputs: dict[str, Any]) -> Any:
-        value = fn(*inputs.values())
-        return list(value) if isinstance(value, set | frozenset) else value
 
 
 def _judge_tetrads(inputs, value) -> str | None:

@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from labs_src.checks.compare import Mistake, difference, expect, normal
 from labs_src.checks.contract import Exercise, Part
-
-
-class _Largest(TorchDispatchMode):
-    """Notes the largest tensor that is made."""
-
-    entries = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                self.entries = max(self.entries, tensor.untyped_storage().nbytes() // tensor.element_size())
-        return out
-
-
-@dataclass(frozen=True)
-class Watched:
-    """Calls the function and tells, beside its value, how many entries the largest tensor had that it made."""
-
-    def __call__(self, fn: Callable, inputs: dict[str, Any]) -> dict[str, Any]:
-        with _Largest() as largest:
-            value = fn(*inputs.values())
-        return {"value": value, "largest": largest.entries}
+from labs_src.checks.probes_watched import Watched
 
 
 def _stream_inputs(rng) -> dict:
@@ -43,10 +16,10 @@ def _stream_inputs(rng) -> dict:
 
 
 def _tied_inputs(rng) -> dict:
-    left = torch.from_numpy(rng.integers(-1, 2, (150, 3))).float()
-    right = torch.from_numpy(rng.integers(-1, 2, (130, 3))).float()
-    left[-20:] *= 3  # the best stand at the end, in many equal copies
-    return {"left": left, "right": right, "k": 7, "block": 16}
+    left = torch.from_numpy(rng.integers(-1, 2, (61, 3))).float()
+    right = torch.from_numpy(rng.integers(-1, 2, (5, 3))).float()
+    left[-8:] *= 3  # the best stand at the end, in many equal copies
+    return {"left": left, "right": right, "k": 12, "block": 2}  # a block has fewer entries than k
 
 
 def _last_inputs(rng) -> dict:
@@ -88,7 +61,9 @@ def _judge_stream(inputs, outcome) -> str | None:
         return "the values are right, but they do not stand at these rows and columns"
     if len({(int(i), int(j)) for i, j in zip(rows, columns, strict=True)}) < k:
         return "a pair is there twice"
-    table, allowed = len(left) * len(right), 3 * block * len(right)
+    table = len(left) * len(right)
+    kept = -(-len(left) // block) * min(k, block * len(right))  # the k best of every block, sorted at the end
+    allowed = max(3 * block * len(right), kept, left.numel())  # a slice of left counts with all of its storage
     if largest > allowed:
         what = "the whole table" if largest >= table else f"a tensor of {largest} entries"
         return f"the result is right, but {what} was held; a block of {block} rows has {block * len(right)} entries"
@@ -257,7 +232,7 @@ TOP_PAIRS = Exercise(
     parts=(
         Part("the k largest, a block at a time", 3, _stream_inputs, _judge_stream, probe=Watched()),
         Part("the best in the last block, which is not full", 1, _last_inputs, _judge_stream, probe=Watched()),
-        Part("many equal entries", 1, _tied_inputs, _judge_stream, probe=Watched()),
+        Part("many equal entries, and blocks smaller than k", 1, _tied_inputs, _judge_stream, probe=Watched()),
     ),
     hints=(
         "Keep the k best so far. For each block of rows: its own k best, joined with those, and again the k best.",

@@ -38,8 +38,8 @@ _FOLD_MISTAKES = (
 )  # fmt: skip
 
 
-SHARED = ((6, 3, 2), (6, 3, 3), (8, 4, 5), (12, 4, 7), (9, 3, 5))
-"""Query heads, key heads, and a query head whose key head is neither the first nor the last nor head % n_kv."""
+SHARED = ((24, 6, 9), (28, 7, 10), (28, 7, 11), (32, 8, 11), (35, 7, 11))
+"""Query heads, key heads, and a query head: its key head, the first, the last, head % n_kv, // n_kv and // 2 all differ."""
 
 
 def _qk_inputs(rng) -> dict:
@@ -70,6 +70,8 @@ def _qk_with(f, W_Q, W_K, head, scale, *, kv=None, root=False) -> torch.Tensor:
 _QK_MISTAKES = (
     Mistake("rows are keys here; rows should be queries, columns keys", lambda *a: _qk_by_loop(*a).T),
     Mistake("the key head is head % n_kv; consecutive query heads share one: head // (n_heads // n_kv)", lambda f, Q, K, h, s: _qk_with(f, Q, K, h, s, kv=h % len(K))),
+    Mistake("the key head is head // 2 here; how many query heads share one is n_heads // n_kv", lambda f, Q, K, h, s: _qk_with(f, Q, K, h, s, kv=h // 2)),
+    Mistake("the key head is head // n_kv here; divide by the size of a group, n_heads // n_kv", lambda f, Q, K, h, s: _qk_with(f, Q, K, h, s, kv=h // len(K))),
     Mistake("the key head is the first one; which one it is depends on the query head", lambda f, Q, K, h, s: _qk_with(f, Q, K, h, s, kv=0)),
     Mistake("the key head is the last one; which one it is depends on the query head", lambda f, Q, K, h, s: _qk_with(f, Q, K, h, s, kv=len(K) - 1)),
     Mistake("the scale is missing", lambda f, Q, K, h, s: _qk_with(f, Q, K, h, 1.0)),
@@ -108,6 +110,8 @@ def _ov_with(f, g, W_V, W_O, head, kv) -> torch.Tensor:
 _OV_MISTAKES = (
     Mistake("rows are outputs here; rows should be values, columns outputs", lambda *a: _ov_by_loop(*a).T),
     Mistake("the value head is head % n_kv; consecutive query heads share one: head // (n_heads // n_kv)", lambda f, g, V, U, h: _ov_with(f, g, V, U, h, h % len(V))),
+    Mistake("the value head is head // 2 here; how many query heads share one is n_heads // n_kv", lambda f, g, V, U, h: _ov_with(f, g, V, U, h, h // 2)),
+    Mistake("the value head is head // n_kv here; divide by the size of a group, n_heads // n_kv", lambda f, g, V, U, h: _ov_with(f, g, V, U, h, h // len(V))),
     Mistake("the value head is the first one; which one it is depends on the head", lambda f, g, V, U, h: _ov_with(f, g, V, U, h, 0)),
     Mistake("W_O of the value head is used; every query head has its own W_O", lambda f, g, V, U, h: f @ V[h // (len(U) // len(V))] @ U[h // (len(U) // len(V))] @ g.T),
     Mistake("that is a cosine; the table holds plain dot products", lambda f, g, V, U, h: torch.nn.functional.normalize(f @ V[h // (len(U) // len(V))] @ U[h], dim=1) @ torch.nn.functional.normalize(g, dim=1).T),

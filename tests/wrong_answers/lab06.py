@@ -64,6 +64,16 @@ def modulo(f, W_Q, W_K, head, scale):
     return (f @ W_Q[head]) @ (f @ W_K[head % len(W_K)]).T * scale
 
 
+@qk.wrong(says="head // 2 here")
+def two_each(f, W_Q, W_K, head, scale):
+    return (f @ W_Q[head]) @ (f @ W_K[head // 2]).T * scale
+
+
+@qk.wrong(says="head // n_kv here")
+def over_key_heads(f, W_Q, W_K, head, scale):
+    return (f @ W_Q[head]) @ (f @ W_K[head // len(W_K)]).T * scale
+
+
 @qk.wrong(says="the scale is missing")
 def unscaled(f, W_Q, W_K, head, scale):
     return (f @ W_Q[head]) @ (f @ W_K[head // (len(W_Q) // len(W_K))]).T
@@ -214,6 +224,16 @@ def ov_transposed(f, g, W_V, W_O, head):
 @ov.wrong(says="head % n_kv")
 def ov_modulo(f, g, W_V, W_O, head):
     return f @ W_V[head % len(W_V)] @ W_O[head] @ g.T
+
+
+@ov.wrong(says="head // 2 here")
+def ov_two_each(f, g, W_V, W_O, head):
+    return f @ W_V[head // 2] @ W_O[head] @ g.T
+
+
+@ov.wrong(says="head // n_kv here")
+def ov_over_value_heads(f, g, W_V, W_O, head):
+    return f @ W_V[head // len(W_V)] @ W_O[head] @ g.T
 
 
 @ov.wrong(says="its own W_O")
@@ -456,6 +476,17 @@ def forgets_the_blocks_before(left, right, k, block):
         value, place = (left[first : first + block] @ right.T).flatten().topk(k)
         out = value, first + place // len(right), place % len(right)
     return out
+
+
+@top.wrong(says="out of range")
+def k_of_every_block(left, right, k, block):
+    best, at = torch.empty(0), torch.empty(0, dtype=torch.long)
+    for first in range(0, len(left), block):
+        value, place = (left[first : first + block] @ right.T).flatten().topk(k)
+        best, at = torch.cat([best, value]), torch.cat([at, place + first * len(right)])
+        best, keep = best.topk(k)
+        at = at[keep]
+    return best, at // len(right), at % len(right)
 
 
 @top.right
