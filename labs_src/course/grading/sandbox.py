@@ -100,6 +100,18 @@ class Sandbox:
         self.answers: int = self.process.stdout.fileno()
         os.set_blocking(self.requests, False)  # who does not read must not hold up who writes
 
+    def _kill_inside(self) -> None:
+        """Kill what bubblewrap started and let it notice, so that it leaves no dead process behind."""
+        import psutil
+
+        with contextlib.suppress(psutil.NoSuchProcess, subprocess.TimeoutExpired):
+            inside = psutil.Process(self.process.pid).children(recursive=True) if self._folder is None else []
+            for process in inside:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            if inside:
+                self.process.wait(timeout=2)
+
     def complaint(self) -> str:
         """What bubblewrap or Python said before they ended (at most 4000 characters)."""
         import select
@@ -116,6 +128,7 @@ class Sandbox:
         """Kill everything inside and wait until it is gone."""
         from labs_src.course.pool import kill_tree
 
+        self._kill_inside()
         with contextlib.suppress(OSError):
             kill_tree(self.process.pid)
             os.killpg(self.process.pid, 9)
@@ -129,11 +142,13 @@ class Sandbox:
 
 def wrapped(command: list[str], how: Kind, limits: Limits, secret: tuple[Path, ...]) -> tuple[list[str], list[int]]:
     """The command inside bubblewrap, and the descriptors that it needs."""
-    arguments = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
+    # The runner is the first process inside: nothing there can kill it, and there is no other to look into.
+    common = ["--as-pid-1", "--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
+    arguments = ["--unshare-all", *common]
     if how.root:
         # A user namespace would map the student to root, for whom the limit on processes does not count.
         arguments = [name for kind in ("ipc", "pid", "net", "uts", "cgroup-try") for name in [f"--unshare-{kind}"]]
-        arguments += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
+        arguments += common
         arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         arguments += ["--unshare-user", "--cap-drop", "ALL"]

@@ -386,10 +386,12 @@ while True:
             says="longer than",
         ),
         "kills_everything": attack(
-            "import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getppid(), 9)\nos._exit(3)", seen=("crash",)
+            "import os\nfor victim in (-1, 1, os.getppid()):\n    try:\n        os.kill(victim, 9)\n    except OSError:\n        pass\nos._exit(3)",
+            seen=("crash",),
         ),
         "hangs_while_defined": Hostile(
-            (START, "def unit_directions(W, wait=[None for _ in iter(int, 1)]):\n    return W"), seen=("timeout",)
+            (START, "def unit_directions(W, wait=[None for _ in iter(int, 1)]):\n    return W"),
+            seen=("timeout", "memory"),
         ),
         "ends_python_elsewhere": Hostile(
             (

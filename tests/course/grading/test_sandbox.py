@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -96,6 +97,8 @@ record("score", 0.5, tolerance=0.1, why="a test")
 @needs_sandbox
 def test_a_secret_below_what_is_shown_is_covered(tmp_path, monkeypatch):
     """A class's folder inside the environment: a strange place, and still hidden."""
+    if not os.access(sys.prefix, os.W_OK):
+        pytest.skip("this user cannot write into the environment")
     folder = Path(sys.prefix) / "class-of-a-test"
     folder.mkdir()
     (folder / "gradebook.db").write_text("marks")
