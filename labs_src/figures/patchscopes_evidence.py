@@ -37,12 +37,13 @@ def necessity(table: pd.DataFrame) -> Figure:
         )  # fmt: skip
     medians = table.groupby(["size", "latent"]).lost.median()
     said = "; ".join(f"{s}: " + ", ".join(f"{medians[s, n]:.2f}" for n in names) for s in sizes)
-    title = f"Median share lost ({', '.join(names)}): {said}"
+    title = f"Median share lost ({', '.join(names)}):<br>{said}"
     styled(figure, title, height=440)
     figure.update_layout(boxmode="group", title_font_size=13)
     figure.update_xaxes(title="dictionary")
     figure.update_yaxes(title="share of the target's activation lost", range=[min(-0.3, table.lost.min()), 1.3])
-    return Figure(figure, f"Boxes with a point for each neuron, in groups by dictionary. {title}.", table)
+    alt = f"Boxes with a point for each neuron, in groups by dictionary. {title.replace('<br>', ' ')}."
+    return Figure(figure, alt, table)
 
 
 def thresholds(table: pd.DataFrame, latent: str) -> Figure:

@@ -67,7 +67,7 @@ def test_agreement_takes_means():
 def test_necessity_by_size_and_choice():
     table = pd.DataFrame({"size": ["1"] * 2 + ["2"] * 2, "latent": ["x", "y"] * 2, "lost": [0.2, 0.0, 0.8, 0.1]})
     figure = patchscopes_evidence.necessity(table)
-    assert figure.title == "Median share lost (x, y): 1: 0.20, 0.00; 2: 0.80, 0.10"
+    assert figure.title == "Median share lost (x, y):<br>1: 0.20, 0.00; 2: 0.80, 0.10"
     assert all(_axes(figure)) and len(figure.plotly.data) == 2
 
 
