@@ -156,9 +156,10 @@ def wrapped(command: list[str], how: Kind, limits: Limits, secret: tuple[Path, .
     shown = places(secret)
     if how.bytecode is not None:
         shown.package.append(str(how.bytecode))
+    # First /tmp, then what is shown: the course itself may lie below /tmp.
+    arguments += ["--perms", "1777", "--size", str(limits.scratch_mb << 20), "--tmpfs", "/tmp"]
     arguments += shown.arguments()
-    scratch = str(limits.scratch_mb << 20)
-    arguments += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", scratch, "--tmpfs", "/tmp"]
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
     # Both are kept in memory and have no size of their own.
     arguments += ["--perms", "1777", "--size", str(16 << 20), "--tmpfs", "/dev/shm"]
     arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
