@@ -71,17 +71,20 @@ def check_kernel() -> None:
     """
     import importlib.util
 
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from jupyter_client import KernelManager
+    from jupyter_client.kernelspec import NoSuchKernel
 
     remedy = "Make the environment again with: python3 install.py"
     if importlib.util.find_spec("ipykernel") is None:
         raise Problem(f"The Jupyter kernel python3 is missing: ipykernel is not installed here. {remedy}")
+    manager = KernelManager(kernel_name="python3")
     try:
-        spec = KernelSpecManager().get_kernel_spec("python3")
+        # As Jupyter does it: "python" means the interpreter that runs this, wherever PATH leads.
+        interpreter = manager.format_kernel_cmd()[0]
     except NoSuchKernel:
         raise Problem(f"There is no Jupyter kernel called python3. {remedy}") from None
-    if not shutil.which(spec.argv[0]):
-        where = f"its interpreter {spec.argv[0]} does not exist ({spec.resource_dir}/kernel.json)"
+    if not shutil.which(interpreter):
+        where = f"its interpreter {interpreter} does not exist ({manager.kernel_spec.resource_dir}/kernel.json)"
         raise Problem(f"The Jupyter kernel python3 cannot start: {where}. Remove that folder, or: {remedy}")
 
 

@@ -175,6 +175,11 @@ def test_missing_kernel(course: Folders, labs, tmp_path: Path, monkeypatch: pyte
         pool.check_kernel()
 
 
+def test_a_kernel_called_python_needs_no_python_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # as on Debian, whose Python is called python3
+    pool.check_kernel()
+
+
 def test_full_disk_before_and_during(course: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings.filterwarnings("ignore", "the file is not specified with any extension")  # papermill, of /dev/full
     job = pool.Job("00", course.notebooks / "00_doubling.ipynb", tmp_path, {}, 60, 60)
