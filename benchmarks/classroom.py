@@ -79,8 +79,8 @@ def unexpected(report: Any, handed: Sequence[Any]) -> list[str]:
     return found
 
 
-def plain(place: Path, course: Path, lab: Any) -> None:
-    """nbgrader as it comes: generate_assignment, then autograde for every student, in one process."""
+def plain_course(place: Path, course: Path, lab: Any) -> Callable[[], None]:
+    """A course of nbgrader's own with the same submissions; returns what grades them all, in one process."""
     import shutil
 
     from nbgrader.apps import NbGraderAPI
@@ -99,13 +99,18 @@ def plain(place: Path, course: Path, lab: Any) -> None:
     config = Config({"CourseDirectory": {"root": str(course)}, "Execute": {"timeout": 900, "startup_timeout": 300}})
     api = NbGraderAPI(config=config)
     api.log_level = 50
-    answer = api.generate_assignment(lab.slug)
+    _done(api.generate_assignment(lab.slug))
+
+    def autograde() -> None:
+        for folder in sorted(place.iterdir()):
+            _done(api.autograde(lab.slug, folder.name))
+
+    return autograde
+
+
+def _done(answer: dict[str, Any]) -> None:
     if not answer["success"]:
         raise RuntimeError(answer["error"])
-    for folder in sorted(place.iterdir()):
-        answer = api.autograde(lab.slug, folder.name)
-        if not answer["success"]:
-            raise RuntimeError(answer["error"])
 
 
 def measure(lab_id: str, size: int, ordinary: int) -> None:
@@ -137,7 +142,7 @@ def measure(lab_id: str, size: int, ordinary: int) -> None:
         one, _ = timed(lambda: graded(few, base / "one", room.lab, 1))
         two, _ = timed(lambda: graded(few, base / "two", room.lab, 2))
         with silent():
-            obvious, _ = timed(lambda: plain(few, base / "plain", room.lab))
+            obvious, _ = timed(plain_course(few, base / "plain", room.lab))
     each = [seconds / len(some) for seconds in (one, two, obvious)]
     print(line(f"grade lab {lab_id}, a submission, 1 worker", each[0], each[2], note="plain nbgrader"))
     print(line(f"grade lab {lab_id}, a submission, 2 workers", each[1], each[2], note="plain nbgrader"))
