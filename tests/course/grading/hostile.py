@@ -83,21 +83,30 @@ def _readers(root: str, course: str) -> dict[str, Hostile]:
         f"{course}/autograded",
         "/etc/passwd",
         "/etc/shadow",
-        "/root",
-        "/home",
     ]
+    # Homes may be seen as far as the way to the interpreter, its libraries and this package leads through them.
     return {
         "reads_files": attack(
             f"""
-import os
+import os, sys, labs_src
+ways = [*sys.path, sys.prefix, sys.base_prefix, sys.executable, os.path.realpath(sys.executable), *labs_src.__path__]
+def others(folder):
+    names = [os.path.join(folder, name) for name in os.listdir(folder)]
+    on_the_way = [n for n in names if any(way == n or way.startswith(n + "/") for way in ways)]
+    whole = [n for n in on_the_way if n in ways]
+    deeper = [other for n in on_the_way if n not in whole for other in others(n)]
+    return [n for n in names if n not in on_the_way] + deeper
 for path in {paths!r}:
     try:
         if os.path.isdir(path):
-            leaks += os.listdir(path) if path not in ("/root", "/home") else [n for n in os.listdir(path) if n != ".pyenv"]
+            leaks += os.listdir(path)
         else:
             leaks.append(open(path, "rb").read(10))
     except OSError:
         pass
+for home in ("/home", "/root"):
+    if os.path.isdir(home):
+        leaks += others(home)
 try:
     from labs_src.checks import lab00
     leaks.append(lab00)
