@@ -40,9 +40,15 @@ def _rows_by_loop(W) -> torch.Tensor:
 _ROW_MISTAKES = (
     Mistake("each column has length 1; each row should. Which dimension holds d_model?", lambda W: W / W.norm(dim=0)),
     Mistake("the whole matrix was divided by one number; every row has a length of its own", lambda W: W / W.norm()),
-    Mistake("the rows sum to 1 in absolute value; length is the root of the sum of squares", lambda W: W / W.abs().sum(1, True)),
+    Mistake(
+        "the rows sum to 1 in absolute value; length is the root of the sum of squares",
+        lambda W: W / W.abs().sum(1, True),
+    ),
     Mistake("divided by the squared length; take the root", lambda W: W / W.pow(2).sum(1, True)),
-    Mistake("rows were scaled to root-mean-square 1; that is length sqrt(d_model)", lambda W: W / W.pow(2).mean(1, True).sqrt()),
+    Mistake(
+        "rows were scaled to root-mean-square 1; that is length sqrt(d_model)",
+        lambda W: W / W.pow(2).mean(1, True).sqrt(),
+    ),
 )
 
 
@@ -62,7 +68,9 @@ EXERCISES = (
                         Mistake("that is the dot product; divide by both lengths", lambda a, b: a @ b),
                         Mistake("divided by the length of a only", lambda a, b: a @ b / a.norm()),
                         Mistake("divided by the length of b only", lambda a, b: a @ b / b.norm()),
-                        Mistake("divided by the squared lengths; take the root", lambda a, b: a @ b / (a @ a) / (b @ b)),
+                        Mistake(
+                            "divided by the squared lengths; take the root", lambda a, b: a @ b / (a @ a) / (b @ b)
+                        ),
                     ),
                 ),
             ),
@@ -83,7 +91,12 @@ EXERCISES = (
         lab="00",
         title="Directions of length 1",
         parts=(
-            Part("every row has length 1", 1, _directions, expect(_rows_by_loop, axes="d_sae d_model", mistakes=_ROW_MISTAKES)),
+            Part(
+                "every row has length 1",
+                1,
+                _directions,
+                expect(_rows_by_loop, axes="d_sae d_model", mistakes=_ROW_MISTAKES),
+            ),
             Part(
                 "a row of zeros stays zero",
                 1,

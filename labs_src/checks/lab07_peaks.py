@@ -29,6 +29,11 @@ def _peaks_by_loop(B, down=False, size=None) -> dict:
     return {"selectivity": best * size, "diagonal": diagonal * size}
 
 
+def _half_down(B) -> dict:
+    p = B.softmax(0)
+    return {"selectivity": float(p.amax(-1).mean()) * len(B), "diagonal": float(p.diagonal().mean()) * len(B)}
+
+
 def _whole(B) -> dict:
     p = B.flatten().softmax(0).view(B.shape)
     return {"selectivity": float(p.amax(-1).mean()) * len(B), "diagonal": float(p.diagonal().mean()) * len(B)}
@@ -36,6 +41,7 @@ def _whole(B) -> dict:
 
 _PEAKS_MISTAKES = (
     Mistake("softmax runs down the columns; each row is a query feature, so normalise along the last axis", lambda B: _peaks_by_loop(B, down=True)),
+    Mistake("the softmax runs down the columns, the largest along the rows; both go along the last axis", _half_down),
     Mistake("over uniform: divide by 1 / n, that is, multiply by the number of columns", lambda B: _peaks_by_loop(B, size=1)),
     Mistake("softmax over the whole table; each row for itself", _whole),
     Mistake("this is the largest of all weights; take the largest of each row and their mean", lambda B: {"selectivity": float(B.softmax(-1).max()) * len(B), "diagonal": _peaks_by_loop(B)["diagonal"]}),
@@ -103,7 +109,8 @@ def _judge_null(inputs, value) -> str | None:
         return "the root mean square is matched; the standard deviation leaves the mean out"
     if abs(float(value.var()) - std) < 5e-3 * std:
         return "the variance is matched; the standard deviation is its root"
-    return f"the spread is {got:.4g}, wanted {std:.4g} within 0.1%: search longer, or begin with a wider interval"
+    off = f"the spread is {abs(got / std - 1):.2%} too {'large' if got > std else 'small'}; 0.1% is allowed"
+    return f"{off}: search longer, or begin with a wider interval"
 
 
 NULL = Exercise(

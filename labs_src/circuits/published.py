@@ -66,11 +66,16 @@ def distances(ours: Mapping[str, Sequence[float]], theirs: pd.DataFrame) -> pd.D
 
 
 def verdict(ours: Mapping[str, Sequence[float]], theirs: pd.DataFrame) -> str:
-    """In words: for each published column the way of ours that is nearest, or that there is nothing to compare."""
+    """In words: for each published column our nearest way; for another model only the means of both."""
     table = distances(ours, theirs)
     if table.empty:
         n = len(next(iter(ours.values())))
-        return f"The published numbers are of a model with {len(theirs)} layers; this one has {n}. Nothing to compare."
+        published = "; ".join(f"{name} {theirs[column].mean():.2f}" for column, name in COLUMNS.items())
+        here = "; ".join(f"{way} {sum(values) / len(values):.2f}" for way, values in ours.items())
+        return (
+            f"Means over layers. Published: {published}. Here: {here}.\n"
+            f"Their model has {len(theirs)} layers and this one {n}, so layer by layer is for the Gemma tier."
+        )
     best = table.groupby("published", sort=False).head(2)
     lines = []
     for column, part in best.groupby("published", sort=False):

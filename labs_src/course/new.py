@@ -207,5 +207,6 @@ def create(slug: str, root: Path | None = None) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(f"made {shown(path)}")
-    print(f'Next: edit them, then make notebooks ARGS="--only {lab}" and make test. CONTRIBUTING.md says how.')
+    print("Give it a row in README.md and in notebooks/source/00_start_here.py.")
+    print(f'Then edit them, make notebooks ARGS="--only {lab}" and make test. CONTRIBUTING.md says how.')
     return list(files)

@@ -162,7 +162,7 @@ def peaks(data: pd.DataFrame, model: str = "model") -> Figure:
     title = f"Over the highest null: {', '.join(over)}.<br>Selectivity, times the right fold's: {'; '.join(against)}"
     styled(figure, title, height=430)
     figure.update_xaxes(title="layer", dtick=1 if data.layer.max() < 12 else 4)
-    figure.update_yaxes(title="times uniform (log)", type="log", dtick="D1", exponentformat="power")
+    figure.update_yaxes(title="times uniform (log)", type="log", dtick="D2")
     figure.update_layout(legend={"orientation": "h", "y": -0.22}, margin={"t": 90, "b": 110})
     alt = f"Two panels against the layer on log axes. {title.replace('<br>', ' ')}."
     return Figure(figure, alt, data)

@@ -154,8 +154,8 @@ def program_histogram(table: pd.DataFrame, shares: pd.DataFrame) -> Figure:
         f"moving the threshold makes that {shares.fallback.min():.0%} to {shares.fallback.max():.0%}"
     )
     styled(figure, title, height=400)
-    figure.update_layout(barmode="stack", margin={"t": 90})
-    figure.update_layout(legend={"x": 0.26, "y": 0.98})
+    figure.update_layout(barmode="stack", margin={"t": 90, "b": 90})
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.25})
     figure.update_xaxes(title="kind", row=1, col=1)
     figure.update_yaxes(title="programs", row=1, col=1)
     figure.update_xaxes(title="share of candidate writes that count", row=1, col=2, tickformat=".0%")

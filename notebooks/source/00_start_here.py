@@ -122,10 +122,14 @@ D @ D.T
 # | lab | question |
 # | --- | --- |
 # | [01 The residual stream](01_residual_stream.ipynb) | What does it mean that every block reads from and writes to one stream? |
-# | [02 Induction heads](02_induction_heads.ipynb) | How do two heads copy a pattern, and why is the OV circuit diagonal? |
+# | [02 Induction heads and OV diagonals](02_induction_heads.ipynb) | How do two heads copy a pattern, and why is the OV circuit diagonal? |
 # | [03 Superposition](03_superposition.ipynb) | When does a network store more features than it has dimensions? |
 # | [04 Sparse autoencoders](04_sparse_autoencoders.ipynb) | Can the features be taken out again? |
 # | [05 Reading a dictionary](05_reading_a_dictionary.ipynb) | What does a latent mean, and who says so? |
+# | [06 Attention-feature tables](06_attention_feature_tables.ipynb) | What do the weights alone say about which features a head connects? |
+# | [07 Errata: three bugs and a fourth](07_errata.ipynb) | How does a wrong convention become a wrong finding, and which test would have caught it? |
+# | [08 Patchscopes](08_patchscopes.ipynb) | Can a neuron be asked what it wants? |
+# | [09 Are the features stable?](09_sae_stability.ipynb) | Would another seed have found the same features? |
 #
 # Your notebooks are in `work/`; the course never overwrites them. To start one over, move your copy away and run
 # `make lab` again. Your instructor collects these same files.

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,8 @@ from labs_src.paths import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 RULES = dict(re.findall(r"(?m)^([a-z]+):[^\n]*\.venv/\.ok[^\n]*\n\t@(.+)$", MAKEFILE))
-DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/instructors.md"]
+SOURCES = sorted((ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py"))
 
 
 def commands() -> set[str]:
@@ -52,10 +54,15 @@ def test_documents_link_to_files_that_exist(name):
         assert not alt.startswith("!") or len(alt) > 40, f"{name}: the picture {target} needs alt text"
 
 
-def test_readme_lists_the_labs_that_exist():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    sources = {path.stem for path in (ROOT / "notebooks" / "source").glob("[0-9][0-9]_*.py")}
-    assert set(re.findall(r"notebooks/(\d\d_\w+)\.ipynb", text)) == sources
+@pytest.mark.parametrize(("name", "folder"), [("README.md", "notebooks/"), ("notebooks/source/00_start_here.py", "")])
+def test_every_list_of_labs_is_whole_and_asks_what_the_labs_ask(name, folder):
+    rows = re.findall(rf"(?m)\| \[(.+)\]\({folder}(\d\d_\w+)\.ipynb\) \| (.+?) \|", (ROOT / name).read_text("utf-8"))
+    expected = []
+    for source in SOURCES:
+        text = source.read_text("utf-8")
+        title, question = re.search(r"(?m)^# # (.+)$", text)[1], re.search(r"\*\*Question\.\*\* (.+)", text)[1]
+        expected.append((title, source.stem, question))
+    assert rows == [row for row in expected if row[1] != Path(name).stem]
 
 
 def test_readme_fits_on_two_screens():

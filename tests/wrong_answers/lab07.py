@@ -440,6 +440,12 @@ def peaks_of_columns(B):
     return {"selectivity": float(p.amax(0).mean()) * len(B), "diagonal": float(p.diagonal().mean()) * len(B)}
 
 
+@peak.wrong(says="the softmax runs down the columns, the largest along the rows")
+def peaks_of_columns_by_rows(B):
+    p = B.softmax(0)
+    return {"selectivity": float(p.amax(-1).mean()) * len(B), "diagonal": float(p.diagonal().mean()) * len(B)}
+
+
 @peak.wrong(says="divide by 1 / n")
 def peaks_not_over_uniform(B):
     p = B.softmax(-1)
@@ -512,7 +518,7 @@ def null_narrow_search(scores, std, cap):
     return cap * torch.tanh(high * scores / cap)
 
 
-@null.wrong(says="wanted")
+@null.wrong(says="too")
 def null_unscaled(scores, std, cap):
     return cap * torch.tanh(scores / cap)
 
