@@ -148,7 +148,8 @@ def _others(inputs, value) -> str | None:
 
 
 def _plane(rng) -> dict:
-    return {"x_new": normal(rng, 6, scale=2.0), "y_new": normal(rng, 6, scale=2.0)}
+    # Many, because a wrong answer is right wherever the ReLU of y is 0.
+    return {"x_new": normal(rng, 50, scale=2.0), "y_new": normal(rng, 50, scale=2.0)}
 
 
 def _formula(x_new, y_new) -> tuple[torch.Tensor, torch.Tensor]:
