@@ -137,19 +137,20 @@ def show(figure: Figure) -> None:
 
 def _line(entry: dict[str, Any]) -> str:
     """A record as text. Digits follow the tolerance, so that the line survives another processor."""
-    value, unit = entry["value"], f" {entry['unit']}" if entry["unit"] else ""
-    return f"{entry['name']} = {_rounded(value, entry['tolerance'])}{unit}{_bound(entry)}"
+    unit = f" {entry['unit']}" if entry["unit"] else ""
+    return f"{entry['name']} {_rounded(entry['value'], entry['tolerance'])}{unit}{_bound(entry)}"
 
 
 def _rounded(value: float, tolerance: float | None) -> str:
+    """With its sign: "≈" where prose may show more digits of the same number."""
     if isinstance(value, int):
-        return str(value)
+        return f"= {value}"
     if tolerance is None:
-        return f"{value:.3g}"
+        return f"= {value:.3g}"
     if 0 < abs(value) < tolerance:
-        return f"below {tolerance:g}"
+        return f"≈ 0, within {tolerance:g}"
     digits = max(0, math.ceil(-math.log10(tolerance))) if tolerance > 0 else 6
-    return f"{value:.{min(digits, 6)}f}"
+    return f"≈ {value:.{min(digits, 6)}f}"
 
 
 def _bound(entry: dict[str, Any]) -> str:

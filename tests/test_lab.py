@@ -24,7 +24,7 @@ def shown(monkeypatch):
 def test_record_prints_a_line_and_carries_the_exact_value(shown):
     lab.record("score", torch.tensor(0.87654), tolerance=0.02, why="seeds", must="> 0.8")
     data, metadata = shown[0]
-    assert data == {"text/plain": "score = 0.88 (must be > 0.8: yes)"}
+    assert data == {"text/plain": "score ≈ 0.88 (must be > 0.8: yes)"}
     entry = metadata["interp_workbook"]["record"]
     assert entry["value"] == pytest.approx(0.87654) and entry["held"] and entry["tolerance"] == 0.02
 
@@ -36,7 +36,7 @@ def test_record_says_when_a_bound_is_missed(shown):
 
 @pytest.mark.parametrize(
     ("value", "tolerance", "text"),
-    [(3, 0, "x = 3"), (1e-6, 1e-4, "x = below 0.0001"), (12.3456, None, "x = 12.3 s"), (5.4321, 0.1, "x = 5.4")],
+    [(3, 0, "x = 3"), (1e-6, 1e-4, "x ≈ 0, within 0.0001"), (12.3456, None, "x = 12.3 s"), (5.4321, 0.1, "x ≈ 5.4")],
 )
 def test_digits_follow_the_tolerance(shown, value, tolerance, text):
     lab.record("x", value, tolerance=tolerance, why="test", unit="s" if tolerance is None else None)

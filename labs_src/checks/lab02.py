@@ -218,7 +218,14 @@ def _factors(rng) -> dict:
     """A product of rank 3 that copies partly: some eigenvalues are positive, some are not."""
     left = normal(rng, 17, 3)
     signs = torch.tensor([1.0, 1.0, -1.0]) * torch.from_numpy(rng.uniform(0.5, 2.0, 3)).float()
-    return {"left": left, "right": signs[:, None] * torch.linalg.pinv(left) + 0.05 * normal(rng, 3, 17)}
+    inner = _skewed(rng, torch.diag(signs))
+    return {"left": left, "right": inner @ torch.linalg.pinv(left) + 0.05 * normal(rng, 3, 17)}
+
+
+def _skewed(rng, inner: torch.Tensor) -> torch.Tensor:
+    """The same eigenvalues on axes that are not orthogonal: only then do singular values differ from their sizes."""
+    skew = torch.eye(3) + torch.triu(torch.ones(3, 3), 1) * float(rng.uniform(0.6, 1.0))
+    return skew @ inner @ torch.linalg.inv(skew)
 
 
 def _rotating_factors(rng) -> dict:
@@ -227,7 +234,7 @@ def _rotating_factors(rng) -> dict:
     angle, size = rng.uniform(0.5, 1.2), rng.uniform(1.0, 2.0)
     c, s = size * float(torch.cos(torch.tensor(angle))), size * float(torch.sin(torch.tensor(angle)))
     inner = torch.tensor([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    return {"left": left, "right": inner @ torch.linalg.pinv(left)}
+    return {"left": left, "right": _skewed(rng, inner) @ torch.linalg.pinv(left)}
 
 
 COPYING_SCORE = Exercise(

@@ -13,7 +13,7 @@ from labs_src.checks.compare import Mistake, expect, normal
 
 
 def plane(rng) -> dict:
-    return {"W": normal(rng, 2, 6, scale=0.9)}
+    return {"W": normal(rng, 2, 9, scale=0.9)}  # many, so that neither order nor half-plane is right by luck
 
 
 def gaps_by_turning(W) -> torch.Tensor:
