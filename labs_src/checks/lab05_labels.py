@@ -35,10 +35,12 @@ def prf_by_counting(fires, truth) -> tuple:
 
 def _one_label(rng) -> dict:
     """A label that covers more tokens than fire, so that precision and recall differ."""
-    truth = bools(rng, 60, share=0.4)
-    fires = (truth & bools(rng, 60, share=0.5)) | bools(rng, 60, share=0.12)
-    truth[:3], fires[:3] = torch.tensor([True, True, False]), torch.tensor([True, False, True])
-    return {"fires": fires, "truth": truth}
+    while True:
+        truth = bools(rng, 60, share=0.4)
+        fires = (truth & bools(rng, 60, share=0.5)) | bools(rng, 60, share=0.12)
+        truth[:3], fires[:3] = torch.tensor([True, True, False]), torch.tensor([True, False, True])
+        if abs(int(truth.sum()) - int(fires.sum())) >= 4:
+            return {"fires": fires, "truth": truth}
 
 
 def _nothing(rng) -> dict:
@@ -120,6 +122,7 @@ def _two_halves(rng) -> dict:
     selection = torch.from_numpy(rng.uniform(0.1, 0.9, size=(3, 5, 4))).float()
     held_out = (selection - torch.from_numpy(rng.uniform(-0.2, 0.4, size=(3, 5, 4))).float()).clamp(min=0)
     selection[0, :2, 3], selection[2, 2:, 1] = 0.95, 0.97  # several latents choose apart from the first threshold
+    selection[0, 2:, 1] = 0.05  # and with another label
     return {"f1_selection": selection, "f1_held_out": held_out}
 
 
