@@ -89,7 +89,7 @@ def _pair_list(rng, tetrads: int) -> dict:
     for _ in range(tetrads):
         square(features.pop(), features.pop(), (1, 1, -1, -1))
     for leave in range(4):  # one of the four is not in the list
-        square(features.pop(), features.pop(), (1, 1, -1, -1), leave)
+        square(*sorted((features.pop(), features.pop())), (1, 1, -1, -1), leave)
     square(features.pop(), features.pop(), (1, 1, 1, -1))
     square(features.pop(), features.pop(), (1, -1, -1, -1))
     square(features.pop(), features.pop(), (-1, -1, 1, 1))

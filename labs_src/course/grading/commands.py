@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +11,8 @@ from labs_src.course.catalogue import Lab, select
 from labs_src.course.cells import write_atomically
 from labs_src.course.errors import Problem, Stopped
 from labs_src.course.folders import shown
+from labs_src.course.grading import printed
 from labs_src.course.grading.classfolder import ClassFolder
-
-ROWS = 25
-"""Rows of a table on the terminal; the files have all."""
 
 
 def release(only: Sequence[str], course: Path, due: str | None = None, gradebook: str | None = None) -> None:
@@ -61,7 +58,7 @@ def grade(
     for place in [*collected, *places]:
         new = taken.take(place, wanted[0] if len(wanted) == 1 else None)
         if place in places:
-            print(f"{shown(place)}: {_count(new)}")
+            print(f"{shown(place)}: {printed.count(new)}")
     submissions, asides = choice.choose(taken, choice.deadlines(classroom, labs), wanted)
     if not submissions and not asides:
         raise Problem("Nothing has been handed in yet. Give the folder, or a zip of it: labs grade DIR")
@@ -77,10 +74,10 @@ def grade(
         )
     except KeyboardInterrupt:
         raise Stopped from None
-    _also(report.attention_csv, asides)
-    _say_attention([*asides, *report.attention])
-    _say_changes(report.changes)
-    _say_absent(classroom, submissions)
+    printed.also(report.attention_csv, asides)
+    printed.say_attention([*asides, *report.attention])
+    printed.say_changes(report.changes)
+    printed.say_absent(classroom, submissions)
     for path in (report.marks, report.criteria, report.attention_csv):
         print(shown(path))
     if with_feedback:
@@ -142,7 +139,7 @@ def similar(course: Path, only: Sequence[str] = (), above: float | None = None) 
         print(f"Lab {lab.id}: of {count} submissions, {len(found)} pairs are at least {above:g} alike.")
         if found:
             table = Table("alike", "first", "second", "above all in", box=None, padding=(0, 2, 0, 0))
-            for pair in found[:ROWS]:
+            for pair in found[: printed.ROWS]:
                 where = ", ".join(f"{name} {value:.2f}" for name, value in pair.where[:3])
                 table.add_row(f"{pair.alike:.2f}", pair.first, pair.second, where)
             Console(highlight=False).print(table)
@@ -185,62 +182,3 @@ def _utc(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
     except ValueError:
         raise Problem(f"{text!r} is not a date. Write it as 2026-12-04T17:00 (your time).") from None
-
-
-def _count(new: Sequence) -> str:
-    if not new:
-        return "nothing that was not there already."
-    sound = sum(not arrival.problem for arrival in new)
-    students = len({arrival.student for arrival in new})
-    bad = f", {len(new) - sound} things that cannot be graded" if sound < len(new) else ""
-    return f"{sound} notebooks{bad}, from {students} students."
-
-
-def _also(table: Path, asides: Sequence) -> None:
-    """Add to the list what belongs to no submission: a PDF, a zip with a link in it."""
-    from labs_src.course.grading.store import _csv
-
-    if asides:
-        rows = _csv((a.student, a.lab, a.exercise, a.kind, a.message) for a in asides)
-        write_atomically(table, table.read_text(encoding="utf-8") + rows)
-
-
-def _say_attention(attention: Sequence) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    if not attention:
-        print("Nothing needs attention.")
-        return
-    kinds = Counter(row.kind for row in attention)
-    print(f"Needs attention: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}.")
-    table = Table("student", "lab", "exercise", "", box=None, padding=(0, 2, 0, 0))
-    notes_last = sorted(attention, key=lambda row: row.kind == "note")
-    for row in notes_last[:ROWS]:
-        table.add_row(*(escape(text) for text in (row.student, row.lab, row.exercise, row.message)))
-    Console(highlight=False).print(table)
-    if len(attention) > ROWS:
-        print(f"and {len(attention) - ROWS} more in the list.")
-
-
-def _say_changes(changes: Sequence) -> None:
-    if changes:
-        students = len({change.student for change in changes})
-        print(f"{len(changes)} marks of {students} students are not what they were:")
-    for change in changes[:ROWS]:
-        before, after = ("nothing" if x is None else x for x in (change.before, change.after))
-        print(f"  {change.student} {change.lab} {change.exercise}: {before} became {after} ({change.why})")
-
-
-def _say_absent(classroom: ClassFolder, submissions: Sequence) -> None:
-    """Students of the gradebook from whom there is nothing."""
-    from nbgrader.api import Gradebook
-
-    with Gradebook(classroom.db_url) as gradebook:
-        everybody = {student.id for student in gradebook.students}
-    for lab in sorted({submission.lab for submission in submissions}):
-        absent = sorted(everybody - {s.student for s in submissions if s.lab == lab})
-        if absent:
-            more = f" and {len(absent) - 20} others" if len(absent) > 20 else ""
-            print(f"Lab {lab}: nothing from {', '.join(absent[:20])}{more}.")

@@ -290,21 +290,21 @@ def _answers(lab_id: str) -> tuple[dict[str, list[Answer]], dict[str, list[Answe
     """Right and wrong answers by exercise, as text that stands alone and as functions."""
     sys.path.insert(0, str(ANSWERS))
     try:
-        module = importlib.import_module(f"lab{lab_id}")
+        importlib.import_module(f"lab{lab_id}")
         known = importlib.import_module("answers").ALL
     finally:
         sys.path.remove(str(ANSWERS))
     right, wrong = {}, {}
     for exercise in checks.exercises(lab_id):
         answers = known[exercise.name]
-        right[exercise.name] = [Answer(_standing_alone(module, fn, exercise.name), fn) for fn in answers.rights]
-        wrong[exercise.name] = [Answer(_standing_alone(module, fn, exercise.name), fn) for _, fn in answers.wrongs]
+        right[exercise.name] = [Answer(_standing_alone(fn, exercise.name), fn) for fn in answers.rights]
+        wrong[exercise.name] = [Answer(_standing_alone(fn, exercise.name), fn) for _, fn in answers.wrongs]
     return right, wrong
 
 
-def _standing_alone(module: ModuleType, fn: Callable, name: str) -> str:
+def _standing_alone(fn: Callable, name: str) -> str:
     """A function's text under another name, with what it uses of its module."""
-    top = _top_level(module)
+    top = _top_level(sys.modules[fn.__module__])
     text = textwrap.dedent(inspect.getsource(fn))
     node = ast.parse(text).body[0]
     node.decorator_list = []
