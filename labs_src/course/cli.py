@@ -101,6 +101,17 @@ def release(
 
 
 @app.command()
+def students(
+    target: Annotated[Path, typer.Argument(help="The zip to write.")] = Path("class/students.zip"),
+) -> None:
+    """Pack the course without its solutions, for students to install."""
+    from labs_src.course.folders import shown
+    from labs_src.course.grading.students import pack
+
+    print(f"{shown(pack(target.resolve()))}: for students; the notebooks go out with labs release.")
+
+
+@app.command()
 def grade(
     handed_in: Annotated[list[Path] | None, typer.Argument(help="Folders or zips; none: grade again.")] = None,
     lab: Labs = None,

@@ -55,10 +55,25 @@ def prepare(only: Sequence[str] | None, folders: Folders) -> str:
     from labs_src.course.catalogue import select
     from labs_src.course.learner import make_copies
 
+    if not folders.sources.is_dir():
+        return given(folders)
     for line in make_copies(only, folders):
         print(line, flush=True)
     slug = select(only, folders)[0].slug
     return f"{folders.work.name}/{slug}.ipynb"
+
+
+def given(folders: Folders) -> str:
+    """What `work/` holds where there is nothing to copy from: a student gets the notebooks from the instructor."""
+    from labs_src.checks.progress import MARKER
+
+    folders.work.mkdir(parents=True, exist_ok=True)
+    (folders.work / MARKER).touch()
+    notebooks = sorted(folders.work.glob("*.ipynb"))
+    if not notebooks:
+        print(f"Put the notebooks that you were given into {shown(folders.work)}/.", flush=True)
+        return folders.work.name
+    return f"{folders.work.name}/{notebooks[0].name}"
 
 
 def server_command(folders: Folders, first: str, browser: bool, port: int) -> list[str]:

@@ -27,7 +27,7 @@ from labs_src.course.learner import learner_copy
 
 ANSWERS = Path(__file__).resolve().parents[2] / "wrong_answers"
 
-SEEDS = range(500, 505)
+SEEDS = range(500, 512)
 
 
 @dataclass
