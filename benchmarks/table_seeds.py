@@ -3,7 +3,7 @@
 Models and dictionaries are those of ``errata_seeds``: the recipe of mini-gemma from other seeds, trained shorter, each
 with dictionaries of its own. Not part of ``benchmarks.run``.
 
-    python benchmarks/table_seeds.py                    train seeds 1, 2, 3 and write data/training_seeds/tables.csv
+    python benchmarks/table_seeds.py                    train seeds 1 and 2 and write data/training_seeds/tables.csv
     python benchmarks/table_seeds.py --models FOLDER    take them from FOLDER/1, FOLDER/2 ... instead
 """
 
@@ -14,7 +14,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.errata_seeds import DICTIONARY_STEPS, SEEDS, STEPS, bridge, dictionaries
 
-TEXTS, DISTANCES, LISTED = 16, range(24), 50
+TEXTS, DISTANCES, LISTED, DRAWS = 16, range(24), 50, 4
 
 
 def measure(model: Any, as_trained: Any, made: Mapping[int, Any]) -> dict[str, float]:
-    """Every number that the lab states in general.
+    """Every number that the lab states in general. Tables: QK of every layer, OV where the next layer has a dictionary.
 
     Args:
         model: with its gains spread.
@@ -37,7 +36,7 @@ def measure(model: Any, as_trained: Any, made: Mapping[int, Any]) -> dict[str, f
     import pandas as pd
     import torch
 
-    from labs_src.circuits import features, findings, folding, head_tables, rope, tables
+    from labs_src.circuits import association, baselines, features, findings, folding, head_tables, rope, tables
     from labs_src.circuits.bases import unit_rms
     from labs_src.language import corpus
 
@@ -47,16 +46,12 @@ def measure(model: Any, as_trained: Any, made: Mapping[int, Any]) -> dict[str, f
     g = torch.Generator().manual_seed(0)
     names = {layer: f"blocks.{layer}.attn.hook_pattern" for layer in made}
     _, cache = model.run_with_cache(corpus.token_ids("validation", TEXTS, 21), names_filter=list(names.values()))
-    heads, recurring, z = [], [], {"model": [], "random": []}
+    distances = torch.tensor(DISTANCES).float()
+    random = {"Gaussian": baselines.gaussian_heads, "rotated": baselines.rotated_heads}
+    heads, recurring, z = [], [], {"model": [], **{name: [] for name in random}}
     for layer, dictionary in made.items():
         W, f, pattern = folding.fold(model, layer), dictionary.basis(), cache[names[layer]].float()
-        noise = replace(
-            W,
-            **{
-                n: torch.randn(getattr(W, n).shape, generator=g) * getattr(W, n).std()
-                for n in ("W_Q", "W_K", "W_V", "W_O")
-            },
-        )
+        others = [(name, make(W, g)) for name, make in random.items() for _ in range(DRAWS)]
         b = (dictionary.b_dec / folding.rms(dictionary.b_dec))[None]
         reach = W.allowed(pattern.shape[-1]).sum(1)[8:].log()
         for head in range(W.n_heads):
@@ -65,9 +60,11 @@ def measure(model: Any, as_trained: Any, made: Mapping[int, Any]) -> dict[str, f
             score = torch.stack([q @ rope.key_at(k, d, W.theta) * W.scale for d in DISTANCES])
             seen = torch.stack([pattern[:, head].diagonal(-d, 1, 2).mean() for d in DISTANCES])
             entropy = torch.special.entr(pattern[:, head, 8:]).sum(-1) / reach
-            heads.append({"profile": spearman(score, seen), "range": float(score.max() - score.min()),
-                          "deviation": tables.moments(*factors)[1], "entropy": float(entropy.mean())})  # fmt: skip
-            for name, w in (("model", W), ("random", noise)):
+            heads.append({"layer": layer, "profile": spearman(score, seen),
+                          "beyond": association.beyond(score, seen, distances),
+                          "range": float(score.max() - score.min()), "deviation": tables.moments(*factors)[1],
+                          "entropy": float(entropy.mean())})  # fmt: skip
+            for name, w in (("model", W), *others):
                 found = [head_tables.qk(w, head, f, LISTED)]
                 if layer + 1 in made:
                     found.append(head_tables.ov(w, head, f, unit_rms(made[layer + 1].W_enc.T), LISTED))
@@ -84,15 +81,28 @@ def measure(model: Any, as_trained: Any, made: Mapping[int, Any]) -> dict[str, f
             )
         )
     table = pd.DataFrame(heads)
+    layers = torch.tensor(table.layer)
+
+    def within(column: str) -> float:
+        return association.rank_correlation(torch.tensor(table[column]), torch.tensor(table.entropy), layers)
+
+    largest = {name: max(value for value, _ in z[name]) for name in random}
     return {
         "bias profile and attention": float(table.profile.median()),
+        "bias profile and attention, beyond distance": float(table.beyond.median()),
         "gain and recurring": sum(a for a, _ in recurring) / len(recurring),
         "length and recurring": sum(b for _, b in recurring) / len(recurring),
         "table size and entropy": spearman(table.deviation, table.entropy),
+        "table size and entropy, within layers": within("deviation"),
         "bias range and entropy": spearman(table.range, table.entropy),
+        "bias range and entropy, within layers": within("range"),
         "tables with a confident entry": sum(n > 0 for _, n in z["model"]) / len(z["model"]),
-        "confident entries, random weights": sum(n for _, n in z["random"]),
-        "largest z, random weights": max(value for value, _ in z["random"]),
+        **{
+            f"tables with a confident entry, {name} heads": sum(n > 0 for _, n in z[name]) / len(z[name])
+            for name in random
+        },
+        **{f"largest z, {name} heads": value for name, value in largest.items()},
+        "tables beyond every rotated one": sum(value > largest["rotated"] for value, _ in z["model"]) / len(z["model"]),
     }
 
 
@@ -133,7 +143,7 @@ def main(argv: Sequence[str] = ()) -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path, help="folder with one checkpoint per seed, gains spread")
-    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[s for s in SEEDS if s])
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     found = {"shipped, seed 0": shipped()}

@@ -44,6 +44,19 @@ def rank_correlation(x: Tensor, y: Tensor, groups: Tensor | None = None) -> floa
     return found
 
 
+def beyond(x: Tensor, y: Tensor, given: Tensor) -> float:
+    """Spearman's correlation of x and y with a third vector's share taken out of both (partial rank correlation).
+
+    Raises:
+        ValueError: as ``rank_correlation``; or x or y has the order of ``given``, so that nothing is left.
+    """
+    xy, xg, yg = (rank_correlation(*pair) for pair in ((x, y), (x, given), (y, given)))
+    left = (1 - xg**2) * (1 - yg**2)
+    if left < 1e-9:
+        raise ValueError("one side has the order of the third vector; nothing is left beyond it")
+    return (xy - xg * yg) / left**0.5
+
+
 def associate(
     x: Tensor, y: Tensor, groups: Tensor | None = None, draws: int = 2000, level: float = 0.95, seed: int = 0
 ) -> Association:

@@ -1,4 +1,5 @@
-"""What B would look like if nothing were learnt: four nulls, and two corrections for directions that overlap.
+"""What B would look like if nothing were learnt: four nulls, and two corrections for directions that overlap; and for
+whole heads, weights that are random in two ways.
 
 Softmax gets peakier with scale, so each null is rescaled until the standard deviation of its B is that of the real B.
 Comparing with a null at another scale compares scales.
@@ -7,6 +8,7 @@ Comparing with a null at another scale compares scales.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -111,3 +113,33 @@ def whitened(rows: Rows, floor: float = 1e-3) -> Float[Tensor, "F d_model"]:
     U, s, V = torch.linalg.svd(f, full_matrices=False)
     keep = s > floor * s[0]
     return unit_rms(U[:, keep] @ V[keep])
+
+
+MATRICES = ("W_Q", "W_K", "W_V", "W_O")
+
+
+def gaussian_heads(folded: Folded, source: torch.Generator) -> Folded:
+    """The layer with Gaussian matrices of the same standard deviation. Neither features nor singular values stay."""
+    drawn = {}
+    for name in MATRICES:
+        weight = getattr(folded, name)
+        drawn[name] = torch.randn(weight.shape, generator=source).to(weight) * weight.std()
+    return replace(folded, **drawn)
+
+
+def rotated_heads(folded: Folded, source: torch.Generator) -> Folded:
+    """The layer with every matrix of every head turned by a random rotation of the residual stream.
+
+    Singular values, and so how few directions carry a head's scores, stay as they are. Which features they are does
+    not: query, key, value and output sides are turned apart. What such heads show comes from the spectrum alone.
+    """
+    turned = {}
+    for name in MATRICES:
+        weight = getattr(folded, name)
+        side = weight.transpose(1, 2) if name == "W_O" else weight  # [head, d_model, d_head]
+        # weight = frame @ R; another frame, drawn evenly, is the same as a rotation of d_model, and much smaller
+        frame, R = torch.linalg.qr(torch.randn(side.shape, generator=source).to(side))
+        frame = frame * R.diagonal(dim1=1, dim2=2).sign()[:, None]  # else the first row always has one sign
+        new = frame @ torch.linalg.qr(side)[1]
+        turned[name] = new.transpose(1, 2).contiguous() if name == "W_O" else new
+    return replace(folded, **turned)

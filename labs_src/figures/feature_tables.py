@@ -48,23 +48,34 @@ def published(rows: pd.DataFrame, name: str) -> Figure:
 
 
 def outstanding(rows: pd.DataFrame, bound: float) -> Figure:
-    """Columns head, table, weights ("the model's", "random"), z (largest): how far the strongest entry stands out."""
+    """How far the strongest entries stand out, beside heads with random weights.
+
+    Args:
+        rows: columns head, table, weights ("the model's" or the name of a control), z (largest, of one table).
+        bound: in standard deviations; drawn, and beside it the largest of the controls.
+    """
     figure = go.Figure()
-    kinds = list(rows.groupby(["weights", "table"], sort=False))
-    for i, ((weights, table), part) in enumerate(kinds):
+    names = list(dict.fromkeys(rows.weights))
+    order = [f"{table}, {name}" for table in dict.fromkeys(rows.table) for name in names]
+    for (weights, table), part in rows.groupby(["weights", "table"], sort=False):
+        i = names.index(weights)
         figure.add_scatter(
-            x=part.z.tolist(), y=[f"{table}, {weights} weights"] * len(part), mode="markers", text=part["head"],
-            marker={"color": COLOURS[i], "symbol": MARKERS[i], "size": 8, "opacity": 0.7}, showlegend=False,
+            x=[round(v, 3) for v in part.z], y=[f"{table}, {weights}"] * len(part), mode="markers", text=part["head"],
+            marker={"color": COLOURS[i], "symbol": MARKERS[i], "size": 8, "opacity": 0.6}, showlegend=False,
             hovertemplate="%{text}: %{x:.1f}<extra></extra>",
         )  # fmt: skip
-    figure.add_vline(x=bound, line={"color": "#888888", "dash": "dot"})
-    real, null = (rows[(rows.weights == "random") == flag] for flag in (False, True))
-    above = [f"{(part.z > bound).sum()} of {len(part)}" for part in (real, null)]
-    title = f"Above {bound:g}: {above[0]} tables, {above[1]} with random weights"
-    styled(figure, title, height=300)
+    largest = float(rows[rows.weights != names[0]].z.max())
+    for x, dash, text in ((bound, "dot", f"{bound:g}"), (largest, "dash", "largest of the controls")):
+        figure.add_vline(x=x, line={"color": "#888888", "dash": dash}, annotation={"text": text, "yshift": 12})
+    shares = ", ".join(f"{(part.z > bound).mean():.0%} of {name}" for name, part in rows.groupby("weights", sort=False))
+    own = rows[rows.weights == names[0]]
+    title = f"Tables above {bound:g}: {shares}. Above all controls: {(own.z > largest).mean():.0%}"
+    styled(figure, title, height=360)
+    figure.update_layout(margin={"t": 75})
     figure.update_xaxes(title="strongest entry of a head's table, in standard deviations from the mean")
-    figure.update_yaxes(autorange="reversed")
-    return Figure(figure, f"Rows of points, one for each head. {title}.", rows)
+    figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=order)
+    alt = f"Rows of points, one for each table. {title}. The largest of the controls lies at {largest:.1f}."
+    return Figure(figure, alt, rows)
 
 
 def by_distance(rows: pd.DataFrame) -> Figure:

@@ -61,6 +61,25 @@ def noise(rows: pd.DataFrame) -> Figure:
     return Figure(figure, f"Lines over noise: flat at 1 for tables, falling for behaviour. {title}.", rows)
 
 
+def groups(rows: pd.DataFrame) -> Figure:
+    """Columns draw, noise in (a group of matrices; the last one is all of them), acting: one point for each draw."""
+    figure = go.Figure()
+    spans, names = {}, list(dict.fromkeys(rows["noise in"]))
+    for i, (draw, part) in enumerate(rows.groupby("draw")):
+        figure.add_scatter(
+            x=[round(v, 3) for v in part.acting], y=part["noise in"].tolist(), name=f"draw {draw}", mode="markers",
+            marker={"color": COLOURS[i % 8], "symbol": MARKERS[i % 8], "size": 10, "opacity": 0.8},
+        )  # fmt: skip
+    for name, part in rows.groupby("noise in"):
+        spans[name] = f"{part.acting.min():.0%} to {part.acting.max():.0%}"
+    title = f"Noise in {names[0]} alone leaves {spans[names[0]]} acting, noise in {names[-1]} {spans[names[-1]]}"
+    styled(figure, title, height=360)
+    figure.update_xaxes(title="share of the circuits that act", range=[-0.03, 1.05])
+    figure.update_yaxes(title="noise 1 in", autorange="reversed", categoryorder="array", categoryarray=names)
+    alt = "Points for each group of matrices, one for each draw: " + "; ".join(f"{n} {spans[n]}" for n in names) + "."
+    return Figure(figure, alt, rows)
+
+
 def duplicates(rows: pd.DataFrame) -> Figure:
     """Columns head, latents ("as they are", "merged"), precision: a learned dictionary's tables, before and after."""
     figure = go.Figure()

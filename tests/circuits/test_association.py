@@ -42,3 +42,15 @@ def test_constant_sides_and_different_lengths_are_refused():
         association.rank_correlation(layers.float(), torch.arange(4.0), layers)
     with pytest.raises(ValueError, match="per head"):
         association.rank_correlation(torch.ones(4), torch.arange(5.0))
+
+
+def test_beyond_takes_a_third_order_out():
+    g = torch.Generator().manual_seed(0)
+    given, own = torch.arange(60.0), torch.randn(60, generator=g)
+    x, y = given + 12 * own, given + 12 * torch.randn(60, generator=g)
+    assert association.rank_correlation(x, y) > 0.5
+    assert abs(association.beyond(x, y, given)) < 0.3  # they share nothing but the third
+    assert association.beyond(x, 0.1 * given + own, given) > 0.9  # these share more
+    assert association.beyond(x, -own, given) == pytest.approx(-association.beyond(x, own, given))
+    with pytest.raises(ValueError, match="nothing is left"):
+        association.beyond(x, given**3, given)

@@ -23,16 +23,14 @@ def test_published_counts_kinds_in_order_of_rank():
     assert [trace.name for trace in figure.plotly.data] == ["a", "b", "c"]
 
 
-def test_outstanding_compares_with_random_weights():
-    rows = pd.DataFrame(
-        {
-            "head": list("abcd"),
-            "table": ["QK"] * 4,
-            "weights": ["the model's"] * 2 + ["random"] * 2,
-            "z": [9.0, 7, 6, 5],
-        }
-    )
-    assert one.outstanding(rows, 8.0).title == "Above 8: 1 of 2 tables, 0 of 2 with random weights"
+def test_outstanding_compares_with_controls():
+    names = ["the model's"] * 4 + ["Gaussian"] * 2 + ["rotated"] * 2
+    z = [9.0, 7, 12, 10, 6, 5, 9.5, 7]
+    rows = pd.DataFrame({"head": list("abcdabab"), "table": ["QK"] * 8, "weights": names, "z": z})
+    figure = one.outstanding(rows, 8.0)
+    assert figure.title == "Tables above 8: 75% of the model's, 0% of Gaussian, 50% of rotated. Above all controls: 50%"
+    assert "largest of the controls lies at 9.5" in figure.alt
+    assert list(figure.plotly.layout.yaxis.categoryarray) == ["QK, the model's", "QK, Gaussian", "QK, rotated"]
 
 
 def test_by_distance_says_where_peaks_agree():
@@ -63,6 +61,14 @@ def test_noise_names_the_last_noise_with_perfect_tables():
         }
     )
     assert two.noise(rows).title == "At noise 0.5 every table is still perfect, and 40% of the circuits act"
+
+
+def test_groups_spans_its_draws():
+    rows = pd.DataFrame({"draw": [0, 0, 1, 1], "noise in": ["Q, K", "all"] * 2, "acting": [1.0, 0.25, 0.9, 0.4]})
+    figure = two.groups(rows)
+    assert figure.title == "Noise in Q, K alone leaves 90% to 100% acting, noise in all 25% to 40%"
+    assert "all 25% to 40%" in figure.alt and list(figure.plotly.layout.yaxis.categoryarray) == ["Q, K", "all"]
+    assert len(figure.plotly.data) == 2 and figure.plotly.data[1].x == (0.9, 0.4)
 
 
 def test_duplicates_before_and_after():

@@ -291,7 +291,7 @@ def a_mask(values, queries, keys):
     return {"like_to_like": same.sum(), "avoiding": (same & (values < 0)).sum(), "cross": ~same & (values > 0)}
 
 
-@like.wrong(says="cross holds values")
+@like.wrong(says="holds values")
 def the_values(values, queries, keys):
     same = queries == keys
     return {"like_to_like": same.sum(), "avoiding": (same & (values < 0)).sum(), "cross": values[~same & (values > 0)]}
@@ -301,6 +301,44 @@ def the_values(values, queries, keys):
 def positives(values, queries, keys):
     same = queries == keys
     return {"like_to_like": same.sum(), "avoiding": (same & (values < 0)).sum(), "cross": (values > 0).nonzero()[:, 0]}
+
+
+@like.wrong(says="True and False")
+def a_mask_and_a_wrong_count(values, queries, keys):
+    same = queries == keys
+    return {"like_to_like": same.sum(), "avoiding": (values < 0).sum(), "cross": ~same & (values > 0)}
+
+
+@like.wrong(says="all negative entries")
+def two_things_at_once(values, queries, keys):
+    same = queries == keys
+    return {
+        "like_to_like": (same & (values > 0)).sum(),
+        "avoiding": (values < 0).sum(),
+        "cross": (~same & (values > 0)).nonzero().squeeze(1),
+    }
+
+
+@like.wrong(says="how many there are, not which")
+def masks_for_counts(values, queries, keys):
+    same = queries == keys
+    return {"like_to_like": same, "avoiding": same & (values < 0), "cross": (~same & (values > 0)).nonzero()[:, 0]}
+
+
+@like.wrong(says="places are listed")
+def places_of_everything(values, queries, keys):
+    same = queries == keys
+    return {"like_to_like": same.sum(), "avoiding": (same & (values < 0)).sum(), "cross": torch.arange(len(values))}
+
+
+@like.wrong(says="squeeze(1)")
+def a_column_of_places(values, queries, keys):
+    same = queries == keys
+    return {
+        "like_to_like": same.sum(),
+        "avoiding": (same & (values < 0)).sum(),
+        "cross": (~same & (values > 0)).nonzero(),
+    }
 
 
 @like.right
@@ -449,6 +487,15 @@ def strongest_by_size(left, right, k, block):
     return tuple(torch.tensor(c) for c in zip(*sorted(found, key=lambda e: -abs(e[0]))[:k], strict=True))
 
 
+@top.wrong(says="by absolute value")
+def sizes_without_sign(left, right, k, block):
+    found = []
+    for first in range(0, len(left), block):
+        part = (left[first : first + block] @ right.T).flatten().abs()
+        found += [(v, first + p // len(right), p % len(right)) for p, v in enumerate(part.tolist())]
+    return tuple(torch.tensor(c) for c in zip(*sorted(found, reverse=True)[:k], strict=True))
+
+
 @top.wrong(says="which is not full, is left out")
 def drops_the_rest(left, right, k, block):
     found = []
@@ -545,6 +592,32 @@ def sum_for_mean(left, right):
     n = len(left) * len(right)
     total = left.sum(0) @ right.sum(0)
     return total, (((left.T @ left) * (right.T @ right)).sum() / n - (total / n) ** 2).sqrt()
+
+
+@moments.wrong(says="entry by entry, with *")
+def matrix_product_summed(left, right):
+    n = len(left) * len(right)
+    mean = left.sum(0) @ right.sum(0) / n
+    return mean, (((left.T @ left) @ (right.T @ right)).sum() / n - mean**2).sqrt()
+
+
+@moments.wrong(says="rows * columns")
+def mean_of_the_small_matrix(left, right):
+    mean = left.mean(0) @ right.mean(0)
+    return mean, (((left.T @ left) * (right.T @ right)).mean() - mean**2).sqrt()
+
+
+@moments.wrong(says="divided by the rows only")
+def rows_only(left, right):
+    mean = left.sum(0) @ right.sum(0) / len(left)
+    square = ((left.T @ left) * (right.T @ right)).sum() / len(left) / len(right)
+    return mean, (square - mean**2).clamp(min=0).sqrt()
+
+
+@moments.wrong(says="swapped")
+def std_first(left, right):
+    table = left @ right.T
+    return table.std(correction=0), table.mean()
 
 
 @moments.right

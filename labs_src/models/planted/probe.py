@@ -19,6 +19,9 @@ from labs_src.models.planted.circuits import Circuit
 from labs_src.models.planted.directions import Features
 from labs_src.models.planted.text import BOS, SPECIAL, Vocabulary
 
+JOINING = ("attend", "like-to-like", "repulsion")
+"""Kinds of circuit that join two features."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -86,7 +89,7 @@ def observe(model: Any, tokens: Int[Tensor, "batch pos"], without: Sequence[tupl
         handles.append(model.model.layers[layer].self_attn.o_proj.register_forward_pre_hook(blank(head)))
     handles.append(model.model.norm.register_forward_pre_hook(lambda module, args: last.append(args[0])))
     try:
-        out = model(tokens, output_attentions=True, output_hidden_states=True)
+        out = model(tokens, output_attentions=True, output_hidden_states=True, logits_to_keep=1)  # nobody reads logits
     finally:
         for handle in handles:
             handle.remove()
@@ -149,7 +152,7 @@ def acts(
 ) -> list[Act]:
     """What every circuit that joins two features does (not heads as a whole, not tetrads), in one run of the model."""
     rng = np.random.default_rng(seed)
-    wanted = [c for c in circuits if c.kind in ("attend", "like-to-like", "repulsion")]
+    wanted = [c for c in circuits if c.kind in JOINING]
     made = [prompts(c, circuits, words, rng, n, length, any_filler=any_filler) for c in wanted]
     seen = observe(model, torch.cat([p for with_, control, _ in made for p in (with_, control)]))
     rows, found = torch.arange(n), []
