@@ -121,35 +121,39 @@ def naturalness(table: pd.DataFrame) -> Figure:
 
 
 def constraints(table: pd.DataFrame) -> Figure:
-    """Columns way, ratio, cosine, distance (medians): what each constraint leaves."""
-    figure = go.Figure()
-    for i, row in enumerate(table.itertuples()):
-        figure.add_scatter(
-            x=[round(row.cosine, 4)], y=[round(row.ratio, 4)], mode="markers", name=row.way,
-            marker={"color": COLOURS[i % 7], "symbol": MARKERS[i % 8], "size": (24, 16, 9, 13, 20, 9, 14)[i % 7]},
-            hovertemplate=f"{row.way}: cosine %{{x}}, ratio %{{y}}, distance {row.distance:.2f}<extra></extra>",
-        )  # fmt: skip
+    """Columns way, ratio, cosine, distance (medians): what each constraint leaves, by both rulers."""
+    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.06)
+    for column, value in enumerate(("cosine", "distance"), 1):
+        for i, row in enumerate(table.to_dict("records")):
+            point = go.Scatter(
+                x=short([row[value]]), y=short([row["ratio"]]), mode="markers", name=row["way"], showlegend=column == 1,
+                marker={"color": COLOURS[i % 7], "symbol": MARKERS[i % 8], "size": (22, 11, 13, 16, 10, 14, 9)[i % 7]},
+            )  # fmt: skip
+            figure.add_trace(point, 1, column)
     near, far = table.loc[table.cosine.idxmax()], table.loc[table.ratio.idxmax()]
     usual = table.loc[(table.distance - 1).abs().idxmin()]
     title = (
-        f"Highest cosine: {near.way} ({near.cosine:.2f}, ratio {near.ratio:.2f}); distance nearest to 1: {usual.way} "
-        f"({usual.distance:.2f}); highest ratio: {far.way} ({far.ratio:.1f})"
+        f"Highest cosine: {near.way} ({near.cosine:.2f}, ratio {near.ratio:.2f});<br>distance nearest to 1: "
+        f"{usual.way} ({usual.distance:.2f}); highest ratio: {far.way} ({far.ratio:.1f})"
     )
-    styled(figure, title, height=420)
-    figure.update_layout(title_font_size=13)
+    styled(figure, title, height=440)
+    figure.update_layout(title_font_size=13, legend={"orientation": "h", "y": -0.26}, margin_b=110)
     figure.add_hline(y=1, line={"color": "#777777", "dash": "dot"})
-    figure.update_xaxes(title="cosine with the nearest natural state (median)", range=[0.3, 1.05])
-    figure.update_yaxes(title="target (natural maxima, median)", rangemode="tozero")
-    return Figure(figure, f"A point for each way to search. {title}.", table)
+    figure.update_xaxes(title="cosine with the nearest natural state (median)", row=1, col=1)
+    figure.update_xaxes(title="Mahalanobis distance (median; 1: typical)", row=1, col=2)
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title="target (natural maxima, median)", row=1, col=1)
+    alt = f"Two panels, a point for each way to search. {title.replace('<br>', ' ')}."
+    return Figure(figure, alt, table)
 
 
-def columns(table: pd.DataFrame, group: str, value: str) -> go.Figure:
-    """A column of points for each group, in order of appearance, with a line at its median."""
+def columns(table: pd.DataFrame, group: str, value: str, middle: str = "median") -> go.Figure:
+    """A column of points for each group, in order of appearance, with a line at its ``middle`` (median or mean)."""
     figure = go.Figure()
     for i, (name, part) in enumerate(table.groupby(group, sort=False)):
         figure.add_trace(_points(i, part[value], str(name)))
-        middle = float(part[value].median())
-        figure.add_shape(type="line", x0=i - 0.35, x1=i + 0.35, y0=middle, y1=middle, line={"width": 2})
+        line = float(part[value].agg(middle))
+        figure.add_shape(type="line", x0=i - 0.35, x1=i + 0.35, y0=line, y1=line, line={"width": 2})
     return figure
 
 

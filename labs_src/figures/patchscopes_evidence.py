@@ -15,14 +15,26 @@ ENOUGH = 10
 
 
 def agreement(table: pd.DataFrame) -> Figure:
-    """Columns group, agreement: share of pairs of restarts with the same top latent, a point for each neuron."""
-    figure = columns(table, "group", "agreement")
-    means = table.groupby("group", sort=False).agreement.mean()
-    title = "Mean agreement: " + "; ".join(f"{v:.2f} {k}" for k, v in means.items())
+    """Columns size (of the dictionary), neurons, steps, agreement: a point for each neuron.
+
+    Agreement is the share of pairs of restarts with the same top latent.
+    """
+    parts = ["size", "neurons", "steps"]
+    table = table.assign(group=["<br>".join(map(str, row)) + " steps" for row in table[parts].itertuples(index=False)])
+    figure = columns(table, "group", "agreement", "mean")
+    figure.update_traces(marker_size=7)
+    for i, trace in enumerate(figure.data):  # colour and shape tell selective from random
+        which = int(trace.name.split("<br>")[1] != table.neurons.iloc[0])
+        figure.data[i].marker.update(color=COLOURS[which], symbol=MARKERS[which])
+    names = list(dict.fromkeys(table.group))
+    last = table[table.steps == table.steps.max()].groupby(["size", "neurons"], sort=False).agreement.mean()
+    said = [", ".join(f"{v:.2f} {n}" for n, v in last[size].items()) + f" ({size})" for size in last.index.unique(0)]
+    title = f"Mean agreement after {table.steps.max()} steps: " + "; ".join(said)
     styled(figure, title, height=400)
-    figure.update_xaxes(tickvals=list(range(len(means))), ticktext=[k.replace(", ", "<br>") for k in means.index])
+    figure.update_layout(title_font_size=13)
+    figure.update_xaxes(tickvals=list(range(len(names))), ticktext=names)
     figure.update_yaxes(title="share of pairs of restarts", range=[-0.05, 1.05])
-    return Figure(figure, f"Columns of points, one for each neuron, a line at the median. {title}.", table)
+    return Figure(figure, f"Columns of points, one for each neuron, a line at the mean. {title}.", table)
 
 
 def necessity(table: pd.DataFrame) -> Figure:
@@ -46,28 +58,44 @@ def necessity(table: pd.DataFrame) -> Figure:
     return Figure(figure, alt, table)
 
 
+def wilson(share: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """95% interval of a share of n (Wilson 1927): it is no point where the share is 0 or 1."""
+    z = 1.96
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return middle - half, middle + half
+
+
 def thresholds(table: pd.DataFrame, latent: str) -> Figure:
     """Columns meaning, activation (middle of a bin), share (of its tokens at which the target fires), tokens."""
+    low, high = wilson(table.share, table.tokens)
+    table = table.assign(low=low, high=high)
     figure = go.Figure()
     for i, (name, part) in enumerate(table.groupby("meaning", sort=False)):
         figure.add_scatter(
-            x=short(part.activation), y=short(part.share), name=str(name), mode="lines+markers+text",
-            text=[f"{n}" for n in part.tokens], textposition="top center", textfont={"size": 10},
+            x=short(part.activation + 0.12 * i), y=short(part.share), name=str(name), mode="lines+markers+text",
+            text=[f"{n}" for n in part.tokens], textposition="top right", textfont={"size": 10},
             line={"color": COLOURS[i], "dash": DASHES[i], "width": 2.5}, marker={"symbol": MARKERS[i], "size": 9},
+            error_y={"array": short((part.high - part.share).clip(0)), "symmetric": False, "width": 3, "thickness": 1,
+                     "arrayminus": short((part.share - part.low).clip(0))},
         )  # fmt: skip
-    enough = table[table.tokens >= ENOUGH]
-    both = enough.pivot_table(index="activation", columns="meaning", values="share").dropna()
-    if both.shape[1] == 2 and len(both):
-        gap = float((both.iloc[:, 0] - both.iloc[:, 1]).abs().max())
-        title = f"At equal activation of latent {latent} the shares of firing differ by up to {gap:.0%}"
-        title += f" (bins with {ENOUGH} tokens of each)"
+    both = table[table.tokens >= ENOUGH].pivot(index="activation", columns="meaning", values=["share", "tokens"])
+    both = both.dropna()
+    if both.shape[1] == 4 and len(both):
+        gap = both["share"].iloc[:, 0] - both["share"].iloc[:, 1]
+        place = gap.abs().idxmax()
+        said = [f"{both['share', n][place]:.0%} of {both['tokens', n][place]:.0f} {n}" for n in both["share"]]
+        title = f"Latent {latent} near {place:g}: the target fires at {' and '.join(said)}"
+        others = len(both) - 1
+        title += f"<br>({others or 'no'} other bin{'s' * (others > 1)} with {ENOUGH} tokens of each)"
     else:
         title = f"No bin of latent {latent} has {ENOUGH} tokens of both meanings: nothing to compare"
     styled(figure, title)
     figure.update_xaxes(title=f"activation of latent {latent} (middle of the bin; number of tokens at the point)")
     figure.update_yaxes(title="share of tokens at which the target fires", range=[-0.05, 1.1], tickformat=".0%")
     figure.update_layout(legend={"x": 0.99, "xanchor": "right", "y": 0.99})
-    return Figure(figure, f"A line for each meaning against the latent's activation. {title}.", table)
+    alt = f"A line with 95% intervals for each meaning against the latent's activation. {title.replace('<br>', ' ')}."
+    return Figure(figure, alt, table)
 
 
 def factorial(four: Mapping[tuple[bool, bool], float]) -> Figure:

@@ -17,7 +17,7 @@ def sweep(table: pd.DataFrame, chance: float) -> Figure:
     figure = _lines(table, "vector", "alpha", "hits")
     figure.add_hline(y=chance, line={"color": "#777777", "dash": "dot"})
     figure.add_annotation(
-        x=0, y=chance, text="another target's successor", showarrow=False, xanchor="left", yanchor="bottom", yshift=14
+        x=0, y=chance, text="highest chance", showarrow=False, xanchor="left", yanchor="bottom", yshift=14
     )
     best = table.groupby("vector", sort=False).hits.max()
     title = "Hits at the best alpha: " + "; ".join(f"{v:.0%} {k}" for k, v in best.items())

@@ -9,7 +9,7 @@ gate and up positive.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -127,6 +127,7 @@ class Found:
         value, gate, up: [row], the targets there.
         trace: [step + 1, row], the activation from the start on.
         inside: [step + 1, row, 2], gate and up from the start on.
+        kept: [row, d_model] after each step that was asked for.
     """
 
     vectors: Tensor
@@ -135,6 +136,7 @@ class Found:
     up: Tensor
     trace: Tensor
     inside: Tensor
+    kept: dict[int, Tensor] = field(default_factory=dict)
 
 
 def ascend(
@@ -148,6 +150,7 @@ def ascend(
     make: Callable[[Tensor], Tensor] = lambda p: p,
     project: Callable[[Tensor], Tensor] | None = None,
     penalty: Callable[[Tensor], Tensor] | None = None,
+    keep: Sequence[int] = (),
 ) -> Found:
     """Adam from ``start``, each row for its own target; rows do not touch each other.
 
@@ -160,18 +163,22 @@ def ascend(
         make: parameters to vectors [row, d_model].
         project: back into the allowed set after each step, on the parameters.
         penalty: [row] of the parameters, subtracted from the objective.
+        keep: steps after which the vectors are kept too. (A search that is begun again from them is another one: Adam
+            would start afresh.)
 
     Raises:
         ValueError: as ``respond``.
         FloatingPointError: a vector is no longer finite; says at which step.
     """
     p = start.detach().clone().float().requires_grad_(True)
-    adam, trace, inside = torch.optim.Adam([p], lr=lr), [], []
+    adam, trace, inside, kept = torch.optim.Adam([p], lr=lr), [], [], {}
     for step in range(steps + 1):
         with torch.set_grad_enabled(step < steps):
             response = respond(site, make(p), targets)
         trace.append(response.post.detach())
         inside.append(torch.stack([response.gate, response.up], -1).detach())
+        if step in keep:
+            kept[step] = make(p).detach().clone()
         if step == steps:
             break
         goal = objective(response) if penalty is None else objective(response) - penalty(p)
@@ -184,4 +191,4 @@ def ascend(
                 raise FloatingPointError(f"step {step + 1}: a vector is not finite; try a smaller lr than {lr:g}")
     with torch.no_grad():
         ends = (v.detach() for v in (response.post, response.gate, response.up))
-        return Found(make(p).detach(), *ends, torch.stack(trace), torch.stack(inside))
+        return Found(make(p).detach(), *ends, torch.stack(trace), torch.stack(inside), kept)

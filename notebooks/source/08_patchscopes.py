@@ -27,6 +27,7 @@ seed = 0
 
 # %%
 import tempfile
+from functools import lru_cache
 
 import pandas as pd
 import torch
@@ -49,7 +50,8 @@ start("08", tier=tier, seed=seed)
 # abstract mathematics, fed by a latent that others had labelled "copyright and licensing". Their last section lists what
 # would have to be tested. This lab does it, on a small model where the truth is known.
 #
-# Words: an MLP **neuron** is one entry of its hidden layer. The **target** is the neuron that we ask.
+# Words: an MLP **neuron** is one entry of its hidden layer. The **target** is the neuron that we ask. A neuron *fires* above a
+# quarter of the most that it does on text, and is *strong* above half of it.
 
 # %%
 model_setting = setting.SETTINGS["mini-gemma"]  # that of "gemma-2-2b" has the same calls
@@ -68,8 +70,8 @@ natural_max = {i: post[i][:, 1:].amax((0, 1)) for i in post}
 # Our target is neuron 41 of layer 3. What it does on text stays hidden for now. `natural_max` is the most it ever does there:
 # every result below is given as a multiple of it, its **ratio**.
 #
-# The vector enters layer 3 in place of one token's state, the **placeholder**: the last token of "list : a". Where to start?
-# At the **mean vector**: the state of each prompt's *last* token, averaged over prompts.
+# The vector enters layer 3 in place of one token's state, the **placeholder**: the last token of "list : a" (`site` in the code). Where
+# to start? At the **mean vector**: the state of each prompt's *last* token, averaged over prompts. (Ours are the 160 texts.)
 #
 # *`mean_state` · 2 points · difficulty 1 of 5 · importance 3 of 5 · 5 minutes*
 
@@ -94,7 +96,7 @@ check(mean_state)
 # **Predict.** Where does the target end, in multiples of its natural maximum?
 
 # %%
-story = (3, 41)
+story = (3, 41)  # the target of this lab's story: (layer, neuron)
 ends = torch.full((len(text),), text.ids.shape[1] - 1)
 mean = {i: mean_state(x[i], ends) for i in (3, 4)}
 site = {i: model_setting.site(loaded, i) for i in (3, 4)}  # where the vector goes in
@@ -108,7 +110,7 @@ story_plain = float(plain.value[0] / natural_max[3][41])
 say("It ends at {r:.2f} of the natural maximum, and still rises.", r=story_plain)
 
 # %% [markdown]
-# **Predict.** Is that only too few steps? Where will it be after 400?
+# **Predict.** Where will it be after 400 steps?
 
 # %%
 longer = search.ascend(site[3], mean[3][None], [story], steps=400, lr=0.05)
@@ -210,12 +212,12 @@ say("{story_ratio:.1f} times the natural maximum, where the recipe as published 
 #
 # The control: 24 random neurons of the same layers.
 #
-# **Predict** the order of three medians: published recipe, warm start, warm start on *random* neurons. Which two are close?
+# **Predict** three medians: published recipe, warm start, warm start on *random* neurons.
 
 # %%
 def selective(layer, n=12):
     """The n neurons with the best label, with at least 20 firings, as a table."""
-    sparse = torch.where(post[layer] > 0.24 * natural_max[layer], post[layer], 0.0)
+    sparse = torch.where(post[layer] > 0.25 * natural_max[layer], post[layer], 0.0)
     table = labelling.label(sparse, text, pairs=False)
     return table[table.firings >= 20].sort_values("f1", ascending=False, kind="stable").head(n)
 
@@ -256,8 +258,10 @@ record("target_over_natural_max_plain", middle["as published"], tolerance=0.05, 
 record("target_over_natural_max_random", middle["random targets, warm"], tolerance=0.4, why="the same, random neurons; no bound: the control")
 record("false_optimum_fraction", stuck.float().mean(), tolerance=0.09, why="share of the 24 with gate and up both negative after 50 steps")
 say("As published, {false_optimum_fraction:.0%} of the searches end on the way into the false optimum, gate and up both negative. With the warm start {n} of 24 do "
-    "better than text ever did. But random neurons, not chosen for any label, reach as much ({target_over_natural_max_random:.1f} against {target_over_natural_max:.1f}). A high "
-    "activation does not tell the two apart: it says that nothing held the vector back.", n=int((reached["warm start"] > 1).sum()))
+    "better than text ever did. But random neurons, not chosen for any label, reach {target_over_natural_max_random:.1f} against {target_over_natural_max:.1f}; of a random and a selective one, the "
+    "random one is ahead in {ahead:.0%} of all pairs. {verdict}", n=int((reached["warm start"] > 1).sum()),
+    ahead=(ahead := float((reached["random targets, warm"][:, None] > reached["warm start"]).float().mean())),
+    verdict="So a high ratio does not say which kind a neuron is." if 0.35 < ahead < 0.65 else "So the ratio does tell the two apart.")
 
 # %% [markdown]
 # ## 4 What kind of vector is that?
@@ -310,9 +314,9 @@ say("Nearest cosine {off_distribution_cosine:.2f}, where natural states have {na
     d=float(mahalanobis(mean[4][None], known)), c=float(cloud.nearest_cosine(mean[4][None])))
 
 # %% [markdown]
-# Can the search be kept natural? After each step, project back: into the ball of natural length, into the ellipsoid of natural
-# Mahalanobis distance, or onto codes of a dictionary whose latents stay in their natural range. Or begin at random natural
-# states. Or give up searching, and take the **best natural state** of 3000.
+# Can the search be kept natural? After each step, project back: into the ball of natural length, or onto codes of a dictionary whose
+# latents stay in their natural range. Or begin at random natural states; there also project into the ellipsoid of natural Mahalanobis
+# distance. Or give up searching, and take the **best natural state** of 3000.
 #
 # **Predict.** What does each do to the cosine, to the distance, and to the ratio?
 
@@ -325,7 +329,6 @@ begin = natural.starts("natural", len(targets), mean[4], known, torch.Generator(
 inside = {"make": coarse.decode, "lr": 0.3, "project": lambda p: p.clamp(min=0).minimum(z.amax(0)), "penalty": lambda p: 0.05 * p.sum(-1)}
 ways = {"free, from the mean": cohort["warm start"],
         "ball of natural length": searched(targets, warm, project=cloud.norm_ball()),
-        "ellipsoid": searched(targets, warm, project=cloud.ellipsoid(far_natural)),
         "codes in their range": searched(targets, warm, z.mean(0).repeat(len(targets), 1), **inside),
         "from natural states": searched(targets, warm, begin),
         "the same, ellipsoid": searched(targets, warm, begin, project=cloud.ellipsoid(far_natural))}
@@ -348,19 +351,19 @@ show(patchscopes.constraints(held))
 by_way = held.set_index("way")
 record("best_natural_ratio", by_way.ratio["best natural state"], tolerance=0.05, why="median of 24 neurons, best of 3000 states")
 of_searches = by_way.drop("best natural state")
-say("Of the {n} searches, {k} reach a cosine of 0.9. By cosine the most natural is “{way}” ({c:.2f}, ratio {r:.1f}), but its distance is {dist:.2f}; by distance it is “{other}” "
-    "({od:.2f}), with a cosine of {oc:.2f}. The two rulers do not even agree on the order. From the mean, ball and ellipsoid change the ratio by {none:.2f} at most: those points lie on each other. "
-    "The best natural state is natural by construction and reaches {best_natural_ratio:.2f}.",
-    n=len(of_searches), k=int((of_searches.cosine > 0.9).sum()), way=(way := of_searches.cosine.idxmax()), c=of_searches.cosine[way], r=of_searches.ratio[way], dist=of_searches.distance[way],
-    other=(other_way := (of_searches.distance - 1).abs().idxmin()), od=of_searches.distance[other_way], oc=of_searches.cosine[other_way],
-    none=(of_searches.ratio[["ball of natural length", "ellipsoid"]] - of_searches.ratio["free, from the mean"]).abs().max())
+say("Of the {n} searches, {k} reach a cosine of 0.9. From natural states: cosine {nat.cosine:.2f}, distance {nat.distance:.2f}, ratio {nat.ratio:.1f}. Codes: {code.cosine:.2f}, {code.distance:.2f} and {code.ratio:.1f}. "
+    "{short:.0%} of the free vectors are shorter than the ball's radius: those it never touches. By cosine “{one}” is the most natural search, by "
+    "distance “{other}”{verdict}. The best natural state is natural by construction and reaches {best_natural_ratio:.2f}.",
+    n=len(of_searches), k=int((of_searches.cosine > 0.9).sum()), nat=by_way.loc["from natural states"], code=by_way.loc["codes in their range"],
+    short=float((X.norm(dim=-1) <= known.norm(dim=-1).mean()).float().mean()), one=(one := of_searches.cosine.idxmax()),
+    other=(other_way := (of_searches.distance - 1).abs().idxmin()), verdict="" if one == other_way else ": the two rulers disagree on the order")
 
 # %% [markdown]
 # ## 5 What is in it?
 #
-# Take `X` of the story apart with the dictionary of what *enters* layer 3, that is, the one trained after layer 2. (Gemma Scope's
-# dictionary "of layer 8" likewise reads what *leaves* layer 8.) Which latents are most active? The labels are a colleague's, made on a
-# collection of mathematics and scored on its other half.
+# Back to neuron 41. Take its `X` (`woken`) apart with the dictionary of what *enters* layer 3, that is, the one trained after layer 2.
+# (Gemma Scope's dictionary "of layer 8" likewise reads what *leaves* layer 8.) Which latents are most active? The labels are a
+# colleague's, made on a collection of mathematics and scored on its other half.
 
 # %% tags=["nbval-ignore-output"]
 hook3 = model_setting.dictionary(3)
@@ -392,37 +395,70 @@ def top_agreement(z):
 check(top_agreement)
 
 # %% [markdown]
-# Six restarts for each of the twelve targets of layer 4 and of twelve random neurons there, from the mean plus noise as large as
-# natural spread. Decomposed with a coarse dictionary, of 128 latents. After the published 50 steps, and after 100 more.
+# Twelve restarts of neuron 41, from the mean plus noise as large as natural spread: after the published 50 steps, and after 100 more.
 #
-# **Predict.** Will random neurons agree with themselves less than selective ones? Will more steps help?
+# **Predict.** How many different top latents does each give? Will the latent that wins be active where the neuron is strong on text?
+
+# %%
+begin = natural.starts("jittered", 12, mean[3], reading.spoken(x[3][choosing]), torch.Generator().manual_seed(seed))
+again = search.ascend(site[3], begin, [story] * 12, objective=warm, steps=150, keep=(50, 150))
+story_codes = {steps: dictionary.encode(v) for steps, v in again.kept.items()}
+tops = story_codes[150].argmax(1)
+winner = int(tops.mode().values)
+strong = post[3][:, 1:, 41] > 0.5 * natural_max[3][41]
+met = float((dictionary.encode(x[3][:, 1:][strong])[:, winner] > 0).float().mean())
+
+# %% tags=["nbval-ignore-output"]
+record("story_agreement", top_agreement(story_codes[150]), tolerance=0.2, why="one neuron, 66 pairs of restarts; near-ties are broken by rounding")
+record("story_agreement_published", top_agreement(story_codes[50]), tolerance=0.06, why="the same, after the published number of steps")
+say("After 50 steps {k} different top latents ({story_agreement_published:.0%} of the pairs agree){one_run}. After 150 steps {m} ({story_agreement:.0%}): {n} of 12 have latent {winner}, "
+    "“{label}”. And it is active at {met:.0%} of the {p} tokens where the neuron is strong on text. {verdict}", k=story_codes[50].argmax(1).unique().numel(),
+    one_run=": the table above is the answer of one run" if recorded("story_agreement_published") < 0.5 else "", m=tops.unique().numel(), n=int((tops == winner).sum()),
+    winner=winner, label=labels.description[winner], met=met, p=int(strong.sum()),
+    verdict="A repeatable answer can be about something that the neuron does not meet." if met < 0.1 else "So the neuron does meet it.")
+
+# %% [markdown]
+# Is that neuron 41, or the rule? Six restarts for each of the twelve targets of layer 4 and of twelve random neurons there.
+# Decomposed twice: with 1024 latents, as above, and with a coarse dictionary of 128.
+#
+# **Predict.** Which of the three matters most: the steps, the dictionary, or whether the neuron is selective?
 
 # %%
 both = {"selective": targets[:12], "random": random_targets[:12]}
 many = [t for which in both.values() for t in which for _ in range(6)]
 begin = natural.starts("jittered", len(many), mean[4], known, torch.Generator().manual_seed(seed))
-sooner = searched(many, warm, begin)
-later = searched(many, warm, sooner.vectors, steps=100)
+again = searched(many, warm, begin, steps=150, keep=(50, 150))
 rows = []
-for steps, found in ((50, sooner), (150, later)):
-    for i, v in enumerate(found.vectors.view(24, 6, -1)):
-        pairs = torch.corrcoef(v - mean[4])[torch.triu(torch.ones(6, 6), 1) > 0]  # how alike the vectors themselves are
-        rows.append({"group": f"{list(both)[i // 12]}, {steps} steps", "agreement": top_agreement(coarse.encode(v)), "alike": float(pairs.mean())})
-restarts = pd.DataFrame(rows)
+for size, d in (("128 latents", coarse), ("1024 latents", fine)):
+    for steps, vectors in again.kept.items():
+        for i, v in enumerate(vectors.view(24, 6, -1)):
+            pairs = torch.corrcoef(v - mean[4])[torch.triu(torch.ones(6, 6), 1) > 0]  # how alike the vectors themselves are
+            rows.append({"size": size, "neurons": list(both)[i // 12], "steps": steps, "agreement": top_agreement(d.encode(v)), "alike": float(pairs.mean())})
+restarts = pd.DataFrame(rows).sort_values(["size", "steps"], ascending=[False, True], kind="stable")
 
 # %% tags=["plot", "nbval-ignore-output"]
 show(patchscopes_evidence.agreement(restarts))
 
 # %% tags=["nbval-ignore-output"]
-agree = restarts.groupby("group").agreement.mean()
-record("restart_agreement", agree["selective, 150 steps"], tolerance=0.08, why="mean of 12 neurons, 6 restarts; near-ties are broken by rounding")
-record("restart_agreement_random", agree["random, 150 steps"], tolerance=0.08, why="the same, random neurons; no bound: the control")
-record("restart_agreement_published", agree["selective, 50 steps"], tolerance=0.08, why="the same, after the published number of steps")
-alike = restarts.groupby("group").alike.mean()
-say("After 50 steps {restart_agreement_published:.2f} (random neurons {early:.2f}): a search that is stopped early remembers where it began. After 150, {restart_agreement:.2f}, and random "
-    "neurons reach {restart_agreement_random:.2f}. The vectors grow alike too: their correlation, the mean taken off, goes from {a50:.2f} to {a150:.2f} (random: {r150:.2f}). That makes the "
-    "answer *repeatable*. It does not make it meaningful: neurons that nobody chose for a meaning repeat themselves too.", early=agree["random, 50 steps"],
-    a50=alike["selective, 50 steps"], a150=alike["selective, 150 steps"], r150=alike["random, 150 steps"])
+by_group = restarts.groupby(["size", "neurons", "steps"])
+agree, alike = by_group.agreement.mean(), by_group.alike.mean()
+full = by_group.agreement.agg(lambda values: int((values == 1).sum()))
+record("restart_agreement", agree["128 latents", "selective", 150], tolerance=0.08, why="mean of 12 neurons, 6 restarts; near-ties are broken by rounding")
+record("restart_agreement_random", agree["128 latents", "random", 150], tolerance=0.08, why="the same, random neurons; no bound: the control")
+record("restart_agreement_published", agree["128 latents", "selective", 50], tolerance=0.08, why="the same, after the published number of steps")
+record("restart_agreement_fine", agree["1024 latents", "selective", 150], tolerance=0.12, why="after 150 steps, dictionary of 1024: more near-ties")
+record("restart_agreement_fine_random", agree["1024 latents", "random", 150], tolerance=0.12, why="the same, random neurons; no bound: the control")
+
+# %% tags=["nbval-ignore-output"]
+sizes = ("128 latents", "1024 latents")
+ahead = {size: agree[size, "selective", 150] - agree[size, "random", 150] for size in sizes}
+say("With 128 latents: {restart_agreement_published:.2f} after 50 steps, {restart_agreement:.2f} after 150 (random neurons {restart_agreement_random:.2f}). With 1024: {restart_agreement_fine:.2f} "
+    "(random {restart_agreement_fine_random:.2f}). The vectors are the same in both, and alike: their correlation, the mean taken off, is {a:.2f} after 150 steps (random {ar:.2f}). So how repeatable the *answer* is depends on "
+    "the steps, and on the dictionary that reads it. Do all six agree? For {f} of 12 selective and {fr} of 12 random neurons (1024 latents: {g} and {gr}). {verdict}",
+    a=alike["128 latents", "selective", 150], ar=alike["128 latents", "random", 150], f=full["128 latents", "selective", 150], fr=full["128 latents", "random", 150],
+    g=full["1024 latents", "selective", 150], gr=full["1024 latents", "random", 150],
+    verdict="Selective neurons agree with themselves more than random ones in both." if min(ahead.values()) > 0.1
+    else "Neurons that nobody chose for a meaning repeat themselves as well: to be repeatable is not to be meaningful.")
 
 # %% [markdown]
 # ## 6 Is it necessary?
@@ -465,11 +501,12 @@ check(control_latent)
 # %%
 halves = [[validating.strong_places(post[i][..., n], 0.5 * float(natural_max[i][n]), half, 6, 48) for i, n in targets]
           for half in (choosing, ~choosing)]
-rows = []
+rows, fates = [], []
 for size, d in (("1024 latents", fine), ("128 latents", coarse)):
     given, activation, active = validating.attributions(model, d, text.ids, x[4], halves[0], targets)
     by_attribution = given.argmax(1)
-    own = d.encode(X).argmax(1)  # the coarse dictionary comes last, and stays for the table below
+    own = d.encode(X).argmax(1)
+    fates += ["the same one" if o == a else "never active there" if s[o] == 0 else "another one" for o, a, s in zip(own, by_attribution, active)]
     control = [control_latent(a, s, int(i)) for a, s, i in zip(activation, active, by_attribution)]
     one = {"by attribution": by_attribution[:, None].tolist(), "X's own top": own[:, None].tolist(), "control": [[i] * (i >= 0) for i in control]}
     for name, out in (one | {"three by attribution": given.topk(3).indices.tolist()}).items():
@@ -484,35 +521,38 @@ show(patchscopes_evidence.necessity(necessity))
 lost = necessity.groupby(["size", "latent"]).lost.median()
 record("necessity_drop", lost["128 latents", "by attribution"], tolerance=0.06, must="> 0.5", why="median of 24 neurons, coarse dictionary")
 record("necessity_drop_control", lost["128 latents", "control"], tolerance=0.04, must="< 0.15", why="the same, control latent")
-record("necessity_drop_own_top", lost["128 latents", "X's own top"], tolerance=0.1, why="the same, the proposal's choice; no bound")
+record("necessity_drop_own_top", lost["128 latents", "X's own top"], tolerance=0.09, why="the same, the proposal's choice; no bound")
 record("necessity_drop_fine", lost["1024 latents", "by attribution"], tolerance=0.06, why="the same, dictionary of 1024; no bound")
 say("The latent that natural text points to carries {necessity_drop:.0%} of the target, the control {necessity_drop_control:.0%}. With 1024 latents even the best carries only "
-    "{necessity_drop_fine:.0%}, the best three together {three:.0%}: it spreads what the neuron reads over several latents. But the median of `X`'s own top, {necessity_drop_own_top:.0%}, "
-    "mixes cases. Take them apart.", three=lost["1024 latents", "three by attribution"])
+    "{necessity_drop_fine:.0%}, the best three together {three:.0%}: it spreads what the neuron reads over several latents. `X`'s own top carries {necessity_drop_own_top:.0%}, and with 1024 latents {own:.0%}, "
+    "where the control has {control:.0%}. These medians mix cases. Take them apart: is `X`'s own top the one by attribution, another one, or never active where the target is strong?",
+    three=lost["1024 latents", "three by attribution"], own=lost["1024 latents", "X's own top"], control=lost["1024 latents", "control"])
 
 # %% tags=["nbval-ignore-output"]
-coarse_own = necessity[(necessity["size"] == "128 latents") & (necessity.latent == "X's own top")].lost.to_numpy()
-heap = ["same as by attribution" if o == a else "never active there" if s[o] == 0 else "another one" for o, a, s in zip(own, by_attribution, active)]
-heaps = pd.DataFrame({"X's own top latent": heap, "lost": coarse_own}).groupby("X's own top latent").lost.agg(["count", "median"]).round(2)
+heaps = necessity[necessity.latent == "X's own top"].assign(which=fates).groupby(["size", "which"]).lost.agg(["count", "median"]).round(2)
 heaps
 
 # %% tags=["nbval-ignore-output"]
-hit = heaps["count"]["same as by attribution"]
-say("In {hit} of {n} targets the search's top latent *is* the one that text points to, and then it matters as much. In the others it hardly does (medians above): a latent that is silent "
-    "where the target fires loses nothing by construction. The search alone does not say which case it is.", hit=int(hit), n=len(targets))
+hit = heaps["count"].unstack(fill_value=0).reindex(columns=["the same one", "never active there"], fill_value=0)
+say("With 128 latents the search's top latent *is* the one that text points to in {c[0]} of {n} targets, with 1024 in {f[0]}; only there it loses the same, as it must: it is the same latent. In {c[1]} and {f[1]} "
+    "it is silent where the target is strong, and can lose nothing. The medians of the rest are in the table. The search alone does not say which case it is.",
+    c=hit.loc["128 latents"].tolist(), f=hit.loc["1024 latents"].tolist(), n=len(targets))
 
 # %% [markdown]
-# We chose this pair of layers (in at 4, targets in 4 and 5) after we had seen several. Here are others, twelve selective
-# neurons each, by attribution, coarse dictionary:
+# We chose this pair of layers (latents of what enters 4, targets in 4 and 5) after we had seen several. Here are all five that we
+# looked at, twelve selective neurons each, by attribution, coarse dictionary:
 
 # %% tags=["nbval-ignore-output"]
 chosen_by = best | {3: selective(3)}
-for enters, layer in ((3, 3), (3, 4), (3, 5), (4, 4), (4, 5)):
+chosen_pair = necessity[(necessity["size"] == "128 latents") & (necessity.latent == "by attribution")].lost.to_numpy().reshape(2, 12)
+for layer, values in zip((4, 5), chosen_pair):
+    print(f"latents of what enters 4, targets in {layer}: median lost {float(pd.Series(values).median()):.2f}")
+for enters, layer in ((3, 3), (3, 4), (3, 5)):
     d, which = loaded.dictionaries[model_setting.dictionary(enters, "width128")], [(layer, int(n)) for n in chosen_by[layer]["index"]]
     strong = [[validating.strong_places(post[i][..., n], 0.5 * float(natural_max[i][n]), half, 6, 48) for i, n in which] for half in (choosing, ~choosing)]
     given, _, _ = validating.attributions(model, d, text.ids, x[enters], strong[0], which)
     out = validating.lost(model, d, text.ids, x[enters], strong[1], which, given.argmax(1)[:, None].tolist())
-    print(f"in at {enters}, targets in {layer}: median lost {float(out.quantile(0.5)):.2f}")
+    print(f"latents of what enters {enters}, targets in {layer}: median lost {float(out.quantile(0.5)):.2f}")
 
 # %% [markdown]
 # ## 7 Which meaning does the target read?
@@ -520,7 +560,7 @@ for enters, layer in ((3, 3), (3, 4), (3, 5), (4, 4), (4, 5)):
 # Back to neuron 41 of layer 3, and to the notes' main claim: the label of a latent can be wrong, and the target shows it. Which
 # latent does natural text point to here, and what does our colleague call it?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 at_story = validating.strong_places(post[3][..., 41], 0.5 * float(natural_max[3][41]), choosing, 40)
 given, _, _ = validating.attributions(model, dictionary, text.ids, x[3], [at_story], [story])
 leading = given[0].topk(4).indices.tolist()
@@ -528,7 +568,8 @@ latent = leading[0]
 for i in leading:
     print(f"latent {i}: attribution {given[0, i]:.1f}, colleague's label: {theirs.description.get(i, 'none')}")
 print(f"The colleague's label of {latent} has F1 {theirs.f1[latent]:.2f} on the colleague's own held-out text.")
-print(f"In X of section 5 it is number {int((code_of_X > code_of_X[latent]).sum()) + 1} of {int((code_of_X > 0).sum())} active latents.")
+ranks = (story_codes[150] > story_codes[150][:, latent, None]).sum(1) + 1
+print(f"In X of section 5 it is number {int((code_of_X > code_of_X[latent]).sum()) + 1} of {int((code_of_X > 0).sum())} active latents, in the twelve restarts {int(ranks.min())} to {int(ranks.max())}.")
 
 # %% [markdown]
 # "role: var": a variable in mathematics. Two latents have that label; a dictionary may split one meaning. But in this language
@@ -556,13 +597,11 @@ def threshold_curve(latent, fires, edges):
 check(threshold_curve)
 
 # %% [markdown]
-# The target counts as firing above a quarter of its natural maximum.
-#
 # **Predict.** Two curves, one for variables, one for arguments. If the target reads this latent, how do they lie?
 
 # %%
 z3 = dictionary.encode(x[3])
-z3[:, 0] = 0
+z3[:, 0] = 0  # not <bos>
 fires = post[3][..., 41] > 0.25 * natural_max[3][41]
 meanings = {"arguments in code": text.is_role("arg"), "variables in mathematics": text.is_role("var")}
 edges = torch.tensor([1.0, 5.0, 7.0, 9.0, 11.0, 13.0, 20.0])
@@ -578,28 +617,35 @@ show(patchscopes_evidence.thresholds(curves, str(latent)))
 # %% tags=["nbval-ignore-output"]
 shares = {name: float(fires[where].float().mean()) for name, where in meanings.items()}
 levels = {name: float(z3[where][:, latent].mean()) for name, where in meanings.items()}
-say("At variables the latent is *more* active ({v:.1f} against {a:.1f} on average), and the target fires at {sv:.0%} of them ({nv} tokens only), "
-    "against {sa:.0%} of {na} arguments. And among arguments the target fires *less* often where the latent is strongest. There is no threshold of this latent: it does not decide alone.",
-    nv=int(meanings["variables in mathematics"].sum()), na=int(meanings["arguments in code"].sum()), v=levels["variables in mathematics"], a=levels["arguments in code"],
-    sv=shares["variables in mathematics"], sa=shares["arguments in code"])
+of_args = curves[(curves.meaning == "arguments in code") & (curves.tokens >= patchscopes_evidence.ENOUGH)].share
+say("The latent's mean is {v:.1f} at variables and {a:.1f} at arguments; the target fires at {sv:.0%} of the {nv} variables (95% interval {low:.0%} to {high:.0%}) and at {sa:.0%} of the {na} arguments. Among arguments "
+    "the share goes from {first:.0%} in the lowest bin to {last:.0%} in the highest. {verdict}",
+    nv=(nv := int(meanings["variables in mathematics"].sum())), na=int(meanings["arguments in code"].sum()), v=levels["variables in mathematics"], a=levels["arguments in code"],
+    sv=shares["variables in mathematics"], sa=shares["arguments in code"], first=of_args.iloc[0], last=of_args.iloc[-1],
+    low=max(0, (ends := patchscopes_evidence.wilson(shares["variables in mathematics"], nv))[0]), high=ends[1],
+    verdict="There is no threshold of this latent: it does not decide alone." if of_args.iloc[-1] < of_args.iloc[0] else "Among arguments a threshold may do; for variables it would be another one.")
 
 # %% [markdown]
 # What else does? Among the latents that text points to, some tell of *code* around the token, not of a letter: take those that
-# the full label table ties to code or to the previous token. Now intervene at the variables: the letter latent on or off, times
-# the code latents on or off ("on": their mean activation at arguments where they fire).
-#
-# (The two lines on arguments explain the falling curve: where the letter latent is strongest, the code latents are nearly silent.)
-#
-# **Predict** the four bars. What would they look like if the target read the letter alone? And if it needed both?
+# the full label table ties to code or to the previous token.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 context = [i for i in given[0].topk(8).indices.tolist() if "code" in labels.description[i] or labels.kind[i].startswith("previous")]
-args = z3[meanings["arguments in code"]]
+second = next(i for i in leading[1:] if theirs.description.get(i) == theirs.description[latent])  # the other "role: var"
+args, at_vars = z3[meanings["arguments in code"]], z3[meanings["variables in mathematics"]]
 sequence, position = meanings["variables in mathematics"].nonzero().T
 each = torch.arange(len(sequence))
 print("code latents:", ", ".join(f"{i} ({labels.description[i]})" for i in context))
 for name, some in (("below 9", args[:, latent] < 9), ("above 13", args[:, latent] > 13)):
     print(f"arguments with the letter latent {name} ({int(some.sum())} of them): code latents", [round(float(args[some][:, i].mean()), 1) for i in context])
+print(f"all the code latents active: {int((args[:, context] > 0).all(1).sum())} of {len(args)} arguments, {int((at_vars[:, context] > 0).all(1).sum())} of {len(at_vars)} variables")
+
+# %% [markdown]
+# Compare those two lines with the curve. Now intervene at the variables: the letter latent on or off, times the code latents on or
+# off. A latent that is *on* is at its **level**, its mean where it is active. The second letter latent is held off, so that it cannot
+# stand in.
+#
+# **Predict** the four bars. What would they look like if the target read the letter alone? And if it needed both?
 
 
 # %%
@@ -613,43 +659,60 @@ def target_with(values):
     return float(out.mean() / natural_max[3][41])
 
 
-def crossed(first, second, off=()):
-    """The four means with two groups of latents off or on, and `off` always off."""
-    on = {i: float(args[:, i][args[:, i] > 0].mean()) for i in (*first, *second)}
-    return {(a, b): target_with(dict.fromkeys(off, 0.0) | {i: a * on[i] for i in first} | {i: b * on[i] for i in second})
-            for a in (False, True) for b in (False, True)}
+level = (z3.sum((0, 1)) / (z3 > 0).sum((0, 1)).clamp(min=1)).tolist()
+off = dict.fromkeys([latent, second, *context], 0.0)
 
 
-def beyond_sum(four):
-    return four[True, True] - four[True, False] - four[False, True] + four[False, False]
+# %%
+@lru_cache
+def with_on(*on):
+    """The target with these latents at their level; the other letter and code latents are off."""
+    return target_with(off | {i: level[i] for i in on})
 
 
-four = crossed([latent], context)
+four = {(a, b): with_on(*[latent] * a, *context * b) for a in (False, True) for b in (False, True)}
 
 # %% tags=["plot", "nbval-ignore-output"]
 show(patchscopes_evidence.factorial(four))
 
 # %% tags=["nbval-ignore-output"]
-record("and_interaction", beyond_sum(four), tolerance=0.04, why="mean over all variables of the text, shares of the natural maximum")
+record("and_interaction", four[True, True] - four[True, False] - four[False, True] + four[False, False], tolerance=0.04, why="mean over all variables of the text, shares of the natural maximum")
 say("Letter alone {l:.2f}, code alone {c:.2f}, both {both:.2f} (mean of {n} variables): {and_interaction:+.2f} beyond the sum of the parts.",
     both=four[True, True], l=four[True, False], c=four[False, True], n=len(sequence))
 
 # %% [markdown]
-# Does that show that the target needs letter *and* code? Two controls. Another latent in the letter's place: the second "role: var". And
-# two parts of "code" against each other, the letter off: gelu(gate) · up is curved, so any two inputs add up to more.
+# Does that show that the target needs letter *and* code? gelu(gate) · up is curved: any two inputs that push it up add up to more.
+# Controls that have nothing to do with letters or code: of the latents that are almost never active in code or mathematics, the three
+# that promise most for the target with the code latents on (level times slope: the way our latent was found). And a part of "code"
+# against the other parts.
 #
-# **Predict** the two numbers, if the excess above is special to our latent.
+# **Predict.** With code on, a latent adds more than alone. Which share of that is "beyond the sum": for the letter, for the controls?
+
+# %%
+present, technical = z3 > 0, text.is_domain("code", "maths")
+elsewhere = (present & technical[..., None]).sum((0, 1)) < 0.05 * present.sum((0, 1))
+stream = x[3][sequence].clone()
+stream[each, position] += (torch.tensor([level[i] for i in context]) - z3[sequence, position][:, context]) @ dictionary.W_dec[context]
+slope = decomposing.target_gradients(model, hook3, text.ids[sequence], stream, position, [story] * len(sequence))[each, position].mean(0)
+promise = torch.tensor(level) * (dictionary.W_dec @ slope) * elsewhere * (present.float().mean((0, 1)) > 0.005)
+unrelated_latents = promise.topk(3).indices.tolist()
 
 # %% tags=["nbval-ignore-output"]
-second = next(i for i in leading[1:] if theirs.description.get(i) == theirs.description[latent])
-other_letter, code_alone = crossed([second], context), crossed(context[:1], context[1:], [latent])
-print(f"latent {second} in place of {latent}: both {other_letter[True, True]:.2f}, beyond the sum {beyond_sum(other_letter):+.2f}")
-print(f"latent {context[0]} and the other code latents: both {code_alone[True, True]:.2f}, beyond the sum {beyond_sum(code_alone):+.2f}")
+pairs = [("letter", latent, context), ("other letter", second, context), ("part of code", context[0], context[1:]), *(("unrelated", i, context) for i in unrelated_latents)]
+added = pd.DataFrame([{"what": what, "latent": i, "label": labels.description[i], "alone": with_on(i) - with_on(), "with code": with_on(i, *others) - with_on(*others)}
+                      for what, i, others in pairs])
+added["share beyond"] = 1 - added["alone"] / added["with code"]
+added.round(2)
 
 # %% tags=["nbval-ignore-output"]
-say("It is not special: {second} gives {o:+.2f}, and two parts of “code” without any letter give {k:+.2f}. So this is *no* evidence for an AND. What stays: code alone moves the target to "
-    "{c:.2f}, the letter alone to {l:.2f}. Our latent is *one input* of several to a target that answers to arguments of code. (Text never has all the code latents on at once.)",
-    second=second, o=beyond_sum(other_letter), k=beyond_sum(code_alone), c=four[False, True], l=four[True, False])
+beyond = added.set_index("latent")["share beyond"]
+controls = beyond[unrelated_latents]
+record("and_share", beyond[latent], tolerance=0.08, why="what the letter adds with code on, the share that it does not add alone; 26 variables")
+record("and_share_control", controls.mean(), tolerance=0.08, why="the same, mean of three unrelated latents; no bound: the control")
+say("{and_share:.0%} of what our latent adds is beyond the sum; of what the unrelated latents add, {low:.0%} to {high:.0%}. {verdict} What stays: code alone moves the target to {c:.2f}, the letter alone to {l:.2f}. "
+    "Our latent is *one input* of several to a target that answers to arguments of code.", low=controls.min(), high=controls.max(), c=four[False, True], l=four[True, False],
+    verdict="So the excess is what this neuron, nearly asleep without code, does with unrelated inputs too. It is *no* evidence that it combines letter and code."
+    if recorded("and_share") < controls.max() + 0.05 else "So the excess is larger than the curve alone makes it: a hint at an AND.")
 
 # %% [markdown]
 # ## 8 In its own words
@@ -702,8 +765,8 @@ check(natural_successors)
 
 # %% [markdown]
 # For all 24 targets, at five values of alpha: `X` of the warm start, `X` as published, the mean vector, the best natural state, and
-# `X` of the random targets. Successors come from the texts that the natural states were *not* taken from. Chance: how often
-# `X`'s first token is a successor of *another* target.
+# `X` of the random targets. (The mean vector contrasted with itself stays what it is.) Successors come from the texts that the natural
+# states were *not* taken from. Chance: how often a vector's first token is a successor of *another* target.
 #
 # **Predict.** Which vector speaks most clearly? Does the published alpha of 1.5 help? Do random targets speak at all?
 
@@ -724,9 +787,8 @@ for name, v in speakers.items():
         first = contrastive_logits(act, noise, torch.full((len(v),), alpha)).argmax(1)
         table = follow["random" if "random" in name else "selective"][:, first].float()  # (whose successors, who speaks)
         rows.append({"vector": name, "alpha": alpha, "hits": float(table.diagonal().mean())})
-        if name == "X, warm start":
-            others.append(float((table.sum() - table.diagonal().sum()) / (len(v) * (len(v) - 1))))
-spoken_first, chance = pd.DataFrame(rows), sum(others) / len(others)
+        others.append(float((table.sum() - table.diagonal().sum()) / (len(v) * (len(v) - 1))))
+spoken_first, chance = pd.DataFrame(rows), max(others)
 
 # %% tags=["plot", "nbval-ignore-output"]
 show(patchscopes_text.sweep(spoken_first, chance))
@@ -734,12 +796,15 @@ show(patchscopes_text.sweep(spoken_first, chance))
 # %% tags=["nbval-ignore-output"]
 hits = spoken_first.set_index(["vector", "alpha"]).hits
 record("first_token_concept_rate", hits["X, warm start", 1.5], tolerance=0.09, why="share of 24 targets; two may change sides")
-record("first_token_concept_rate_plain", hits["X, as published", 1.5], tolerance=0.09, why="the same, as published")
+record("first_token_concept_rate_plain", hits["X, as published", 1.5], tolerance=0.05, why="the same, as published; one may change sides")
 record("first_token_concept_rate_natural", hits["best natural state", 1.5], tolerance=0.09, why="the same, best of 3000 natural states")
-say("Chance is {chance:.2f}. At the published alpha, `X` says a right word for {first_token_concept_rate:.0%} of the targets, although it stands where no text is; as published, `X` does for "
-    "{first_token_concept_rate_plain:.0%}. But the contrast does not help: the warm `X` goes from {zero:.0%} without it to {last:.0%} at alpha 6. And `X` of {k} random targets hits {rnd:.0%} without contrast: "
-    "what is spoken goes with the neuron, chosen or not. The state picked from text says it for {first_token_concept_rate_natural:.0%} at 1.5, with {best_natural_ratio:.2f} natural maxima in place of "
-    "{target_over_natural_max:.1f}, and no search.", chance=chance, zero=hits["X, warm start", 0.0], last=hits["X, warm start", 6.0], k=len(kept), rnd=hits["X, random targets", 0.0])
+gain = {name: (hits[name].drop(0.0) - hits[name, 0.0]) * len(v) for name, v in speakers.items()}  # in targets
+say("Chance is {chance:.2f} at most. At the published alpha, `X` says a right word for {first_token_concept_rate:.0%} of the targets, although it stands where no text is; as published, `X` does for "
+    "{first_token_concept_rate_plain:.0%}. Against no contrast, an alpha changes the hits of the warm `X` by {a:+.0f} to {b:+.0f} of its {n} targets, of the random ones by {c:+.0f} to {d:+.0f} of {k}{verdict}. And `X` of random targets "
+    "hits {rnd:.0%} without contrast: what is spoken goes with the neuron, chosen or not. The state picked from text says it for {first_token_concept_rate_natural:.0%} at 1.5, with {best_natural_ratio:.2f} natural "
+    "maxima in place of {target_over_natural_max:.1f}, and no search.", chance=chance, k=len(kept), n=len(targets), rnd=hits["X, random targets", 0.0],
+    a=gain["X, warm start"].min(), b=gain["X, warm start"].max(), c=gain["X, random targets"].min(), d=gain["X, random targets"].max(),
+    verdict=": no alpha here clearly helps" if max(gain["X, warm start"].max(), gain["X, random targets"].max()) <= 2 else "")
 
 # %% [markdown]
 # ## 9 Intervene while the model writes
@@ -778,7 +843,8 @@ for strength in (1.0, 2.0, 4.0):
         written[name, strength] = intervening.generate(model, unrelated, 12, [held_on])
         rows.append({"held": name, "strength": strength, "code": code_score(written[name, strength])})
 pivot = pd.DataFrame(rows)
-free = code_score(intervening.generate(model, unrelated, 12))
+written["untouched", 0.0] = intervening.generate(model, unrelated, 12)
+free = code_score(written["untouched", 0.0])
 real = code_score(text.ids[text.is_domain("code")][: 12 * 12])
 
 # %% tags=["plot", "nbval-ignore-output"]
@@ -786,14 +852,18 @@ show(patchscopes_text.pivots(pivot, free, real))
 
 # %% tags=["nbval-ignore-output"]
 at = pivot.set_index(["held", "strength"]).code
-record("pivot_latent", at["latent", 2.0], tolerance=0.1, why="mean share of code of the different tokens in 12 texts; greedy choices can flip")
+kinds = {key: sum(len(row.unique()) for row in ids) / len(ids) for key, ids in written.items()}  # different words in twelve
+pushed = written["latent", 2.0]
+common = pushed.flatten().mode().values
+record("pivot_latent", at["latent", 2.0], tolerance=0.09, why="mean share of code of the different tokens in 12 texts; greedy choices can flip")
 record("pivot_latent_natural", at["latent", 1.0], tolerance=0.06, why="the same at the natural maximum")
 record("pivot_neuron", at["neuron 41", 4.0], tolerance=0.06, why="the same, the neuron at four times its maximum")
-say("Real code scores {real:.0%}, untouched text {free:.0%}. With the latent at its natural maximum it is {pivot_latent_natural:.0%}; at twice that {pivot_latent:.0%}, and this is what it "
-    "looks like: “{sample}”, {kinds:.1f} different words in twelve. The model does not turn to code, it collapses: one token of code, again and again. Counting every token alike would have called that {every:.0%} code. "
-    "With the neuron at four times its maximum, {pivot_neuron:.0%}. Driving a neuron and steering with it are two things.",
-    real=real, free=free, sample=corpus.pretty(corpus.decode(written["latent", 2.0][0])), every=float(code_share[written["latent", 2.0]].mean()),
-    kinds=sum(len(row.unique()) for row in written["latent", 2.0]) / len(unrelated))
+say("Real code scores {real:.0%}, untouched text {free:.0%}. With the latent at its natural maximum it is {pivot_latent_natural:.0%}; at twice that {pivot_latent:.0%}. Three of the twelve texts: {samples}. Different words in "
+    "twelve: {a:.1f}, where untouched text has {u:.1f} and the random push {p:.1f}; “{token}” alone is {most:.0%} of what is written, and {tc:.0%} of its natural uses are code. At four times: {a4:.1f} and {p4:.1f}. {verdict} "
+    "Counting every token alike would have called it {every:.0%} code. With the neuron at four times its maximum, {pivot_neuron:.0%}. Driving a neuron and steering with it are two things.",
+    real=real, free=free, samples="; ".join(f"“{corpus.pretty(corpus.decode(row))}”" for row in pushed[:3]), every=float(code_share[pushed].mean()), token=corpus.decode(common[None])[0],
+    most=float((pushed == common).float().mean()), tc=float(code_share[common]), a=kinds["latent", 2.0], u=kinds["untouched", 0.0], p=kinds["random push", 2.0], a4=kinds["latent", 4.0], p4=kinds["random push", 4.0],
+    verdict="So there are bits of code, and the text falls apart with them." if kinds["latent", 2.0] < 0.75 * kinds["untouched", 0.0] and at["latent", 2.0] < real / 2 else "")
 
 # %% [markdown]
 # ## 10 A map over layers and neurons
@@ -846,11 +916,11 @@ check(loss_covered)
 
 # %% [markdown]
 # The claims: for our target and the twelve most selective neurons of layer 3, the four latents that natural text points to, with
-# the colleague's label where its F1 is above 0.7 there. One more: the *same* latent, read by the neuron that loses most at variables.
+# the colleague's label where its F1 is above 0.7 there. One more: our latent again, with another neuron that reads it.
 #
 # A claim is **undecided** where fewer than 15 tokens of the half that chooses causal labels lose something: it counts for nobody.
 #
-# **Predict.** Our latent has two readers. Which loses more at one argument, and which at one variable?
+# **Predict.** Our latent has two readers now. At which does each lose more: at one argument, or at one variable?
 
 # %%
 readers = [story, *((3, int(n)) for n in selective(3)["index"])]
@@ -861,7 +931,7 @@ claims = [relabelling.Claim(i, theirs.description[i], *reader) for reader, row i
 unseen = corpus.sequences("validation", 64, seed=33)
 whole = intervening.neuron_activations(model, unseen.ids, 3)
 without = intervening.neuron_activations(model, unseen.ids, 3, [intervening.held_latent(dictionary, latent, 0.0)])
-at_variables = ((whole - without)[unseen.is_role("var")].mean(0) / natural_max[3]).argmax()  # the most of 256: measured on other text below
+at_variables = ((whole - without)[unseen.is_role("var")].mean(0) / natural_max[3]).argmax()  # chosen here, measured on other text below
 claims.append(relabelling.Claim(latent, theirs.description[latent], 3, int(at_variables)))
 
 # %% tags=["nbval-ignore-output"]
@@ -886,14 +956,21 @@ print(relabelled[["latent", "target", "observational", "causal", "disagrees"]].r
 other = int(at_variables)
 third = corpus.sequences("validation", 256, seed=77)  # chose neither neuron
 change = intervening.neuron_activations(model, third.ids, 3) - intervening.neuron_activations(model, third.ids, 3, [intervening.held_latent(dictionary, latent, 0.0)])
-per_token = {(n, role): float((change[..., n] / natural_max[3][n])[third.is_role(role)].mean()) for n in (41, other) for role in ("arg", "var")}
+per_token = {(n, role): (change[..., n] / natural_max[3][n])[third.is_role(role)] for n in (41, other) for role in ("arg", "var")}
+cost = {key: float(v.mean()) for key, v in per_token.items()}
+told = {key: f"{cost[key]:.2f} ± {float(2 * v.std() / len(v) ** 0.5):.3f}" for key, v in per_token.items()}
+reverse = (cost[41, "arg"] > cost[41, "var"]) != (cost[other, "arg"] > cost[other, "var"])
+
+# %% tags=["nbval-ignore-output"]
 say("The planted label is flagged: {mine:.0%} of what the target loses is at variables. But look at what did the work. Scoring the same labels on *all* text "
-    "(lab 05, no intervention) agrees with the flags for {flags_agree_with_all_text:.0%} of the {n} claims that are decided ({u} are not), and the planted label has F1 {f1:.2f} there. Its error was a biased "
-    "text, and a better text shows it.", mine=mine, n=len(decided), u=len(relabelled) - len(decided), f1=relabelled.f1_all_text[0])
-say("What only the intervention can say is what a *target* uses the latent for. At one argument, suppressing it costs neuron 41 {a:.2f} of its maximum, at one variable {v:.2f}; for neuron "
-    "{other} it is {oa:.2f} and {ov:.2f} ({n} variables, on text that chose neither). Same latent, two readers, the order reversed. The table gives both the same causal label: it goes by shares of the "
-    "total, and arguments are far commoner.", n=int(third.is_role("var").sum()),
-    a=per_token[41, "arg"], v=per_token[41, "var"], other=other, oa=per_token[other, "arg"], ov=per_token[other, "var"])
+    "(lab 05, no intervention) agrees with the flags for {k} of the {n} claims that are decided ({u} are not; {more} other latents are few), and the planted label has F1 {f1:.2f} there. {verdict}",
+    mine=mine, k=int((decided.disagrees == wrong).sum()), n=len(decided), u=len(relabelled) - len(decided), more=decided.latent.nunique() - 1, f1=relabelled.f1_all_text[0],
+    verdict="Its error was a biased text, and a better text shows it." if relabelled.f1_all_text[0] < 0.35 else "All text does not show its error.")
+say("What only the intervention can say is what a *target* uses the latent for. At one argument, suppressing it costs neuron 41 {a} of its maximum, at one variable {v}. For neuron {other}, chosen on other text as the one of "
+    "256 that loses most at variables, it is {oa} and {ov} (± two standard errors, {n} variables). {verdict} The table gives both {labels}: it goes by shares of the total, and arguments are far commoner.",
+    n=int(third.is_role("var").sum()), a=told[41, "arg"], v=told[41, "var"], other=other, oa=told[other, "arg"], ov=told[other, "var"],
+    verdict="Same latent, two readers: within each, the order is the other way round." if reverse else "Same latent, two readers, the same order.",
+    labels="the same causal label" if relabelled.causal.iloc[0] == relabelled.causal.iloc[-1] else "different causal labels")
 
 # %% [markdown]
 # *`written_conclusion` · 3 points, read by your instructor · 8 minutes.* "After 50 steps the vector drove the target neuron to a high
@@ -936,5 +1013,6 @@ say("What only the intervention can say is what a *target* uses the latent for. 
 # - Any neuron can be driven past its natural maximum. Without random targets beside it, a high ratio says nothing.
 # - "On distribution" depends on the ruler. Use more than one.
 # - What a search puts into its vector may or may not be what the neuron lives on. Choose latents on natural text, test on other text.
-# - Two inputs add up to more in any curved neuron. An AND needs a control latent.
+# - Two inputs add up to more in any curved neuron. An AND needs unrelated latents that move the target too.
+# - Restarts can agree on a latent that the neuron never meets. Another number of steps, another dictionary: another agreement.
 # - A causal label belongs to a latent *and* a target.

@@ -51,17 +51,20 @@ def test_naturalness_has_both_rulers():
 
 def test_constraints_name_both_ends():
     table = pd.DataFrame({"way": ["free", "best"], "ratio": [5.0, 0.8], "cosine": [0.5, 1.0], "distance": [1.0, 1.4]})
-    title = patchscopes.constraints(table).title
-    assert (
-        title
-        == "Highest cosine: best (1.00, ratio 0.80); distance nearest to 1: free (1.00); highest ratio: free (5.0)"
-    )
+    figure = patchscopes.constraints(table)
+    ends = "distance nearest to 1: free (1.00); highest ratio: free (5.0)"
+    assert figure.title == f"Highest cosine: best (1.00, ratio 0.80);<br>{ends}"
+    assert [list(point.x) for point in figure.plotly.data] == [[0.5], [1.0], [1.0], [1.4]], "both rulers on an axis"
 
 
-def test_agreement_takes_means():
-    table = pd.DataFrame({"group": ["a", "a", "b"], "agreement": [0.0, 1.0, 0.3]})
-    figure = patchscopes_evidence.agreement(table)
-    assert figure.title == "Mean agreement: 0.50 a; 0.30 b" and figure.plotly.layout.yaxis.title.text
+def test_agreement_takes_means_after_the_last_step():
+    rows = [("8 latents", "s", 5, 0.0), ("8 latents", "s", 15, 0.0), ("8 latents", "s", 15, 1.0),
+            ("8 latents", "r", 15, 0.3), ("9 latents", "s", 15, 0.7)]  # fmt: skip
+    figure = patchscopes_evidence.agreement(pd.DataFrame(rows, columns=["size", "neurons", "steps", "agreement"]))
+    assert figure.title == "Mean agreement after 15 steps: 0.50 s, 0.30 r (8 latents); 0.70 s (9 latents)"
+    assert figure.plotly.layout.yaxis.title.text and figure.plotly.layout.shapes[1].y0 == 0.5, "the line is the mean"
+    colours = [column.marker.color for column in figure.plotly.data]
+    assert colours[0] == colours[1] == colours[3] != colours[2]
 
 
 def test_necessity_by_size_and_choice():
@@ -72,11 +75,13 @@ def test_necessity_by_size_and_choice():
 
 
 def test_thresholds_compare_equal_activations_only():
-    rows = [("a", 1.0, 0.9, 10), ("a", 2.0, 0.5, 15), ("b", 1.0, 0.1, 12), ("b", 2.0, 1.4, 9), ("b", 3.0, 0.0, 15)]
+    rows = [("a", 1.0, 0.9, 10), ("a", 2.0, 0.5, 15), ("b", 1.0, 0.1, 12), ("b", 2.0, 0.8, 9), ("b", 3.0, 0.0, 15)]
     table = pd.DataFrame(rows, columns=["meaning", "activation", "share", "tokens"])
-    assert "latent 7" in patchscopes_evidence.thresholds(table, "7").title
-    assert "80%" in patchscopes_evidence.thresholds(table, "7").title, "a bin of 9 tokens is not compared"
+    figure = patchscopes_evidence.thresholds(table, "7")
+    assert figure.title.startswith("Latent 7 near 1: the target fires at 90% of 10 a and 10% of 12 b<br>")
+    assert "(no other bin with 10 tokens of each)" in figure.title, "a bin of 9 tokens is not compared"
     assert "nothing to compare" in patchscopes_evidence.thresholds(table[table.activation > 1], "7").title
+    assert figure.data.low.min() > -1e-9 and figure.data.high.iloc[-1] > 0.1, "0 of 15 is not known to be 0"
 
 
 def test_factorial_says_whether_it_is_more_than_the_parts():

@@ -128,3 +128,11 @@ def test_bad_input_gets_one_message(site, x):
         search.respond(search.Site(site.model, site.ids, 2, 1), x, [(0, 0)] * 3)
     with pytest.raises(FloatingPointError, match="step 1"):
         search.ascend(site, x, TARGETS, steps=3, project=lambda p: p / 0)
+
+
+def test_kept_vectors_are_those_of_a_shorter_search(site, x):
+    longer = search.ascend(site, x, TARGETS, steps=6, keep=(0, 2, 6))
+    assert sorted(longer.kept) == [0, 2, 6] and torch.equal(longer.kept[0], x)
+    torch.testing.assert_close(longer.kept[2], search.ascend(site, x, TARGETS, steps=2).vectors)
+    torch.testing.assert_close(longer.kept[6], longer.vectors)
+    assert search.ascend(site, x, TARGETS, steps=1).kept == {}

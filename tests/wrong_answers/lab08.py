@@ -94,6 +94,16 @@ def swish(gate, up):
     return {"by_gate": (s + gate * s * (1 - s)) * up, "by_up": silu(gate)}
 
 
+@slopes.wrong(says="factors themselves")
+def factors(gate, up):
+    return {"by_gate": gelu(gate, approximate="tanh"), "by_up": up}
+
+
+@slopes.wrong(says="slope were 1")
+def gelu_has_slope_one(gate, up):
+    return {"by_gate": up, "by_up": gelu(gate, approximate="tanh")}
+
+
 @slopes.right
 def slopes_by_autograd(gate, up):
     g, u = gate.clone().requires_grad_(True), up.clone().requires_grad_(True)
@@ -138,6 +148,16 @@ def all_or_none(post, gate, up):
 @warm.wrong(says="cap gate and up each")
 def caps_the_sum(post, gate, up):
     return torch.where((gate >= 1) & (up >= 1), post, torch.clamp(gate + up, max=1.5))
+
+
+@warm.wrong(says="from 1 on")
+def awake_above_zero(post, gate, up):
+    return torch.where((gate > 0) & (up > 0), post, gate.clamp(max=1.5) + up.clamp(max=1.5))
+
+
+@warm.wrong(says="that is the cap")
+def awake_at_the_cap(post, gate, up):
+    return torch.where((gate >= 1.5) & (up >= 1.5), post, gate.clamp(max=1.5) + up.clamp(max=1.5))
 
 
 @warm.wrong(says="Add them")
