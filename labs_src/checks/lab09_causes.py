@@ -173,8 +173,10 @@ def _split_where_both(z1, z2) -> tuple[float, float]:
     return float(on.float().mean()), float(best[:, on].mean())
 
 
+_BOTH = "live in both at the same place; latent i of one has nothing to do with latent i of the other, so each has a mask of its own"  # fmt: skip
+
 _SPLIT_MISTAKES = (
-    Mistake("live in both at the same place; latent i of one has nothing to do with latent i of the other, so each has a mask of its own", _split_where_both),
+    Mistake(_BOTH, _split_where_both),
     Mistake("only the first dictionary is counted; both look for partners", _first_only),
     Mistake("value: the mean of two means, although the two have different numbers of live latents. Put all live latents together, then take one mean", _mean_of_means),
     Mistake("value: the dead ones are in the mean, with their 0; average over the live ones", lambda a, b: (_split_by_loop(a, b)[0], math.prod(_split_by_loop(a, b)))),
@@ -185,6 +187,19 @@ _SPLIT_MISTAKES = (
     Mistake("samples were compared with samples; a latent is a column of z", lambda a, b: (_split_by_loop(a, b)[0], _rows(a, b))),
 )  # fmt: skip
 
+_EXPECT_SPLIT = expect(_split_by_loop, names=("fraction", "value"), mistakes=_SPLIT_MISTAKES)
+
+
+def _judge_split(inputs, value) -> str | None:
+    """The fraction tells a mask of both dictionaries, whatever was averaged with it."""
+    message = _EXPECT_SPLIT(inputs, value)
+    if message is not None and message.startswith("fraction: got"):
+        both, wanted = (split(**inputs)[0] for split in (_split_where_both, _split_by_loop))
+        if abs(float(value[0]) - both) < 1e-4 < abs(both - wanted):
+            return "fraction: " + _BOTH
+    return message
+
+
 ALIVE_SPLIT = Exercise(
     name="alive_split",
     lab="09",
@@ -194,7 +209,7 @@ ALIVE_SPLIT = Exercise(
             "the share of live latents, and the mean over them",
             3,
             _codes,
-            expect(_split_by_loop, names=("fraction", "value"), mistakes=_SPLIT_MISTAKES),
+            _judge_split,
         ),
     ),
     hints=(

@@ -1,4 +1,4 @@
-"""What chance gives: dictionaries that have learned nothing, by shape, and pairs whose relation has been destroyed."""
+"""What chance gives: dictionaries that have learned nothing (by shape, by space), pairs whose relation is destroyed."""
 
 from __future__ import annotations
 
@@ -64,6 +64,34 @@ def permuted(
         flip = torch.from_numpy(rng.choice([-1.0, 1.0], B.shape[1])).to(B.dtype) if signs else 1.0
         values.append(statistic(A, B[:, order] * flip))
     return torch.tensor(values, dtype=torch.float64)
+
+
+def same_space(
+    A: Float[Tensor, "n_a d"],
+    B: Float[Tensor, "n_b d"],
+    statistic: Callable[..., float] = pwmcc,
+    n: int = 2,
+    seed: int = 0,
+) -> Float[Tensor, " n"]:
+    """A statistic of Gaussian rows that fill the space as the rows of A and of B do: what a shared space gives alone.
+
+    Each side keeps its own number of rows and its own second moment of directions (rows at length 1, about the origin,
+    since a direction and its opposite count as one). Features are gone: no row is where a row of A or B was.
+    """
+    rng = np.random.default_rng(seed)
+
+    def root(W: Tensor) -> Tensor:
+        W = torch.nn.functional.normalize(W.double(), dim=1)
+        values, vectors = torch.linalg.eigh(W.T @ W / len(W))
+        return (vectors * values.clamp(min=0).sqrt()) @ vectors.T  # the symmetric root has no free signs
+
+    roots = root(A), root(B)
+
+    def draw(W: Tensor, R: Tensor) -> Tensor:
+        return (torch.from_numpy(rng.normal(size=tuple(W.shape))) @ R).float()
+
+    pairs = ([draw(W, R) for W, R in zip((A, B), roots, strict=True)] for _ in range(n))
+    return torch.tensor([statistic(*pair) for pair in pairs], dtype=torch.float64)
 
 
 def interval(values: Float[Tensor, " n"], level: float = 0.95) -> tuple[float, float]:

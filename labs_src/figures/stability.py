@@ -11,10 +11,11 @@ from labs_src.figures.figure import COLOURS, DASHES, MARKERS, Figure, styled
 
 
 def against_chance(table: pd.DataFrame, what: str) -> Figure:
-    """Means with intervals, one a line, and for each the value that chance gives (a vertical stroke).
+    """Means with intervals, one a line, and for each what chance gives. The title takes the higher of the two nulls.
 
     Args:
-        table: columns name, mean, low, high, chance.
+        table: columns name, mean, low, high, chance (the same rows untrained); perhaps space (random rows that fill the
+            same space), NaN where it was not measured.
         what: the axis, with its unit.
     """
     figure = go.Figure()
@@ -25,22 +26,31 @@ def against_chance(table: pd.DataFrame, what: str) -> Figure:
         error_x={"type": "data", "symmetric": False, "array": _short(table.high - table["mean"]),
                  "arrayminus": _short(table["mean"] - table.low), "color": COLOURS[0]},
     )  # fmt: skip
-    figure.add_scatter(
-        x=_short(table.chance), y=y, mode="markers", name="chance",
-        marker={"symbol": "line-ns", "size": 18, "line": {"width": 3, "color": COLOURS[1]}},
-    )  # fmt: skip
-    gap = table["mean"] - table.chance
-    said = [f"{name} {value:+.3f}" for name, value in zip(table.name, gap, strict=True)]
+    nulls = {"untrained": table.chance}
+    if "space" in table and table.space.notna().any():
+        nulls["random, same space"] = table.space
+    for i, (name, values) in enumerate(nulls.items()):
+        symbol, size = (("line-ns", 18), ("x-thin", 10))[i]
+        figure.add_scatter(
+            x=_short(values), y=y, mode="markers", name=name,
+            marker={"symbol": symbol, "size": size, "line": {"width": 3, "color": COLOURS[1 + i]}},
+        )  # fmt: skip
+    highest = pd.concat(nulls, axis=1).max(axis=1)
+    said = [
+        f"{r.name} {m:.3f} over {c:.3f}" for r, m, c in zip(table.itertuples(), table["mean"], highest, strict=True)
+    ]
+    title = "Agreement over chance: " + ", ".join(said)
     if len(said) > 2:  # a title has room for two
-        said = [f"least {said[int(gap.argmin())]}", f"most {said[int(gap.argmax())]}"]
-    title = "Beyond chance: " + ", ".join(said)
+        gap = table["mean"] - highest
+        title = f"Least over chance: {said[int(gap.argmin())]}; most: {said[int(gap.argmax())]}"
     styled(figure, title, height=170 + 45 * len(table))
     figure.update_yaxes(tickvals=y, ticktext=table.name.tolist(), autorange="reversed", title="")
     figure.update_xaxes(title=what, rangemode="tozero")
     figure.update_layout(
         margin={"t": 90}, legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"}
     )
-    return Figure(figure, f"A dot with an interval for each set of dictionaries, a stroke at chance. {title}.", table)
+    text = f"A dot with an interval for each set of dictionaries, strokes and crosses at what chance gives. {title}."
+    return Figure(figure, text, table)
 
 
 def pair_values(values: dict[str, Tensor], chance: float, what: str) -> Figure:

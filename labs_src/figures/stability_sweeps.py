@@ -12,6 +12,8 @@ from labs_src.figures.figure import COLOURS, DASHES, MARKERS, Figure, styled
 def sweep(table: pd.DataFrame, what: str, *, logarithmic: bool = True) -> Figure:
     """Agreement beyond chance along a setting, a line for each series, with intervals over seeds.
 
+    The title names each series' highest value, and its last.
+
     Args:
         table: columns series, x, gap, low, high.
         what: the horizontal axis, with its unit.
@@ -25,12 +27,14 @@ def sweep(table: pd.DataFrame, what: str, *, logarithmic: bool = True) -> Figure
             error_y={"type": "data", "symmetric": False, "array": _short(part.high - part.gap),
                      "arrayminus": _short(part.gap - part.low)},
         )  # fmt: skip
-        first, last = part.sort_values("x").iloc[[0, -1]].itertuples()
-        ends.append(f"{name} {first.gap:+.3f} at {_number(first.x)}, {last.gap:+.3f} at {_number(last.x)}")
+        top, last = part.iloc[int(part.gap.argmax())], part.sort_values("x").iloc[-1]
+        end = f", {last.gap:+.3f} at {_number(last.x)}" if last.x != top.x else ""
+        ends.append(f"{name}: highest {top.gap:+.3f} at {_number(top.x)}{end}")
     figure.add_hline(y=0, line={"color": "#333333", "width": 1})
     title = "; ".join(ends[:2]) if len(ends) < 3 else "<br>".join(ends)
-    styled(figure, title, height=380)
-    figure.update_layout(margin={"t": 60 + 18 * title.count("<br>")})
+    lines = title.count("<br>")
+    styled(figure, title, height=380 + 22 * lines)
+    figure.update_layout(margin={"t": 60 + 24 * lines})
     figure.update_xaxes(title=what, type="log" if logarithmic else "linear")
     if logarithmic:
         ticks = sorted(set(table.x))

@@ -124,6 +124,23 @@ def test_permutation_destroys_the_relation_and_nothing_else():
     torch.testing.assert_close(kept[0] @ kept[0].T, A @ A.T, atol=1e-4, rtol=1e-4)
 
 
+def test_rows_in_the_same_space_keep_its_shape_and_lose_the_features():
+    A = torch.nn.functional.normalize(_rows(19, 3000, 6) * torch.tensor([4.0, 2, 1, 1, 0, 0]), dim=1)
+    kept = []
+    nulls.same_space(A, 5 * A[:2000], lambda *pair: kept.append(pair) or 0.0, n=1)
+    (a, b), moment = kept[0], A.T @ A / len(A)
+    assert (a.shape, b.shape) == ((3000, 6), (2000, 6))
+    torch.testing.assert_close(a.T @ a / len(a), moment, atol=0.04, rtol=0)  # lengths of A do not count
+    torch.testing.assert_close(b.T @ b / len(b), moment, atol=0.05, rtol=0)
+    assert torch.allclose(a[:, 4:], torch.zeros(1), atol=1e-5) and abs(float((a[:2000] * b).mean())) < 0.02
+
+    axes = torch.eye(16).repeat(2, 1)  # fills its space evenly: the null is that of random directions
+    assert stability.pwmcc(axes, axes) == 1
+    assert float(nulls.same_space(axes, axes, n=40).mean()) == pytest.approx(nulls.expected(32, 16), abs=0.01)
+    line = _rows(20, 5, 1) * torch.ones(4)  # one direction alone: the space says all
+    assert nulls.same_space(line, line, n=2).tolist() == pytest.approx([1, 1], abs=1e-5)
+
+
 def test_jackknife_by_hand_and_its_cover():
     table = torch.tensor([[torch.nan, 1.0, 2], [1, torch.nan, 6], [2, 6, torch.nan]])
     mean, low, high = stability.jackknife(table)

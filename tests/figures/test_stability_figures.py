@@ -18,11 +18,15 @@ def test_against_chance_says_each_gap():
         {"name": ["a", "b"], "mean": [0.5, 0.3], "low": [0.4, 0.2], "high": [0.6, 0.4], "chance": [0.3] * 2}
     )
     figure = stability.against_chance(table, "PWMCC")
-    assert figure.title == "Beyond chance: a +0.200, b +0.000"
+    assert figure.title == "Agreement over chance: a 0.500 over 0.300, b 0.300 over 0.300"
     assert figure.plotly.data[0].error_x.array == pytest.approx((0.1, 0.1))
     assert figure.plotly.layout.yaxis.ticktext == ("a", "b")
     longer = pd.concat([table, table.assign(name=["c", "d"], chance=[0.0, 0.4])], ignore_index=True)
-    assert stability.against_chance(longer, "PWMCC").title == "Beyond chance: least d -0.100, most c +0.500"
+    said = "Least over chance: d 0.300 over 0.400; most: c 0.500 over 0.000"
+    assert stability.against_chance(longer, "PWMCC").title == said
+    figure = stability.against_chance(table.assign(space=[0.45, float("nan")]), "PWMCC")
+    assert figure.title == "Agreement over chance: a 0.500 over 0.450, b 0.300 over 0.300"
+    assert [trace.name for trace in figure.plotly.data][1:] == ["untrained", "random, same space"]
 
 
 def test_pair_values_and_answers():
@@ -50,7 +54,9 @@ def test_sweep_overlap_turned():
         {"series": ["s"] * 2, "x": [16, 1024], "gap": [0.4, 0.03], "low": [0.3, 0.02], "high": [0.5, 0.04]}
     )
     figure = stability_sweeps.sweep(table, "latents")
-    assert figure.title == "s +0.400 at 16, +0.030 at 1024" and figure.plotly.layout.xaxis.type == "log"
+    assert figure.title == "s: highest +0.400 at 16, +0.030 at 1024" and figure.plotly.layout.xaxis.type == "log"
+    humped = pd.concat([table, table.assign(x=[64, 2048], gap=[0.6, 0.1])])
+    assert stability_sweeps.sweep(humped, "latents").title == "s: highest +0.600 at 64, +0.100 at 2048"
     table = pd.DataFrame({"series": ["s", "s"], "r": [8, 128], "overlap": [0.5, 1.0]})
     figure = stability_sweeps.overlap(table, 128)
     assert figure.title == "Of 8 leading directions, shared: s 0.50; chance 0.06"

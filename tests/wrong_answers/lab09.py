@@ -229,6 +229,19 @@ def split_where_both_live(z1, z2):
     return float(on.float().mean()), float(best_.mean())
 
 
+@split.wrong(says="a mask of its own")
+def split_of_pairs_that_live(z1, z2):
+    on = (z1 != 0).any(0) & (z2 != 0).any(0)
+    a, b = z1[:, on].T, z2[:, on].T
+    return float(on.float().mean()), float(torch.cat([_best(a, b), _best(b, a)]).mean())
+
+
+@split.wrong(says="a mask of its own")
+def split_one_way_where_both_live(z1, z2):
+    on = (z1 != 0).any(0) & (z2 != 0).any(0)
+    return on.float().mean(), _best(z1.T, z2.T)[on].mean()
+
+
 @split.right
 def split_by_dropping(z1, z2):
     a, b = z1[:, (z1 > 0).any(0)].T, z2[:, (z2 > 0).any(0)].T
