@@ -68,8 +68,8 @@ def measure(model: Any, as_trained: Any, bases_: Mapping[int, Any], poor: Mappin
         ways = {name: RIGHT, f"{name}, errata's method": prediction.errata_method(len(basis[0]))}
         rows += prediction.by_layer(model, seen, basis, ways)
     rows += prediction.by_layer(model, seen, poor, {"one dictionary spoilt": RIGHT})
-    bug = {"only activation, gains as trained": RIGHT.but(**prediction.BUGS["activation"])}
-    rows += prediction.by_layer(as_trained, prediction.look(as_trained, ids), bases_, bug)
+    gains = {f"only {name}, gains as trained": RIGHT.but(**prediction.BUGS[name]) for name in ("gamma", "activation")}
+    rows += prediction.by_layer(as_trained, prediction.look(as_trained, ids), bases_, gains)
     found: dict[str, list[float]] = {}
     for row in rows:
         found.setdefault(row["variant"], []).append(row["rho"])

@@ -44,6 +44,8 @@ _PEAKS_MISTAKES = (
     Mistake("the softmax runs down the columns, the largest along the rows; both go along the last axis", _half_down),
     Mistake("over uniform: divide by 1 / n, that is, multiply by the number of columns", lambda B: _peaks_by_loop(B, size=1)),
     Mistake("softmax over the whole table; each row for itself", _whole),
+    Mistake("the diagonal mass is not over uniform: multiply it by the number of columns too", lambda B: {"selectivity": _peaks_by_loop(B)["selectivity"], "diagonal": _peaks_by_loop(B, size=1)["diagonal"]}),
+    Mistake("the selectivity is not over uniform: multiply it by the number of columns too", lambda B: {"selectivity": _peaks_by_loop(B, size=1)["selectivity"], "diagonal": _peaks_by_loop(B)["diagonal"]}),
     Mistake("this is the largest of all weights; take the largest of each row and their mean", lambda B: {"selectivity": float(B.softmax(-1).max()) * len(B), "diagonal": _peaks_by_loop(B)["diagonal"]}),
     Mistake("these are entries of B; take the softmax along rows first", lambda B: {"selectivity": float(B.amax(-1).mean()) * len(B), "diagonal": float(B.diagonal().mean()) * len(B)}),
     Mistake("divided by n; over uniform means divided by 1 / n", lambda B: _peaks_by_loop(B, size=1 / len(B))),

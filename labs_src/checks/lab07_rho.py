@@ -153,6 +153,22 @@ _CODES_MISTAKES = (
     Mistake("one rms for all tokens; each token has its own", lambda x, W, b, t, e: _jump(x, W, b, t) / (x.pow(2).mean() + e).sqrt()),
 )  # fmt: skip
 
+
+def _codes(x, W_enc, b_enc, threshold, eps) -> torch.Tensor:
+    return _jump(x, W_enc, b_enc, threshold) / _size(x, eps)
+
+
+def _judge_codes(inputs, value) -> str | None:
+    """Whatever was done to the codes afterwards, which latents fire shows what the encoder was given."""
+    message = expect(_codes, axes="pos latent", mistakes=_CODES_MISTAKES, rtol=1e-3, atol=1e-4)(inputs, value)
+    if message and "entries are wrong" in message and isinstance(value, torch.Tensor):
+        x, eps, rest = inputs["x"], inputs["eps"], [inputs[k] for k in ("W_enc", "b_enc", "threshold")]
+        sizes = {_size(x, eps), _size(x, 0.0), x.norm(dim=-1, keepdim=True)}
+        if any(torch.equal(value != 0, _jump(x / size, *rest) != 0) for size in sizes):
+            return f"{_CODES_MISTAKES[0].message} (the same latents fire as for a divided vector)"
+    return message
+
+
 CODES = Exercise(
     name="attention_codes",
     lab="07",
@@ -162,7 +178,7 @@ CODES = Exercise(
             "vectors of different lengths",
             3,
             _encoder,
-            expect(lambda x, W, b, t, e: _jump(x, W, b, t) / _size(x, e), axes="pos latent", mistakes=_CODES_MISTAKES, rtol=1e-3, atol=1e-4),
+            _judge_codes,
         ),
     ),
     hints=(

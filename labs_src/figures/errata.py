@@ -135,35 +135,40 @@ def peaks(data: pd.DataFrame, model: str = "model") -> Figure:
     """Selectivity and diagonal mass over uniform by layer: the model, the legacy fold, and nulls of the same spread.
 
     Args:
-        data: columns layer, case, selectivity, diagonal, each over uniform and a mean over heads.
+        data: columns layer, case, selectivity, diagonal, each over uniform and a mean over heads. A case with several
+            rows for a layer (draws of a null) is drawn at its highest.
         model: the right fold. It and the cases that begin with "legacy fold" are not nulls.
     """
     titles = ("selectivity over uniform", "diagonal mass over uniform")
     figure = make_subplots(1, 2, subplot_titles=titles, horizontal_spacing=0.1)
+    draws = data.groupby(["case", "layer"]).size().groupby("case").max()
+    data = data.groupby(["case", "layer"], sort=False, as_index=False)[["selectivity", "diagonal"]].max()
     for i, (case, part) in enumerate(data.groupby("case", sort=False)):
         look = {"color": COLOURS[i], "dash": DASHES[i % len(DASHES)], "width": 4 if case == model else 2}
         marker = {"symbol": MARKERS[i], "size": 7}
+        called = f"{case}, highest of {draws[case]}" if draws[case] > 1 else case
         for column, name in ((1, "selectivity"), (2, "diagonal")):
             figure.add_scatter(
-                x=part.layer, y=part[name].round(3), name=case, mode="lines+markers", line=look, marker=marker,
+                x=part.layer, y=part[name].round(3), name=called, mode="lines+markers", line=look, marker=marker,
                 legendgroup=case, showlegend=column == 1, row=1, col=column,
             )  # fmt: skip
     legacy = [case for case in data.case.unique() if case.startswith("legacy fold")]
     nulls = data[~data.case.isin([model, *legacy])]
     ratio = {}
     for name in ("selectivity", "diagonal"):
-        top = nulls.groupby("layer")[name].max()
-        mine = data[data.case == model].set_index("layer")[name]
-        ratio[name] = (mine / top).max(), int((mine / top).idxmax())
+        over = data[data.case == model].set_index("layer")[name] / nulls.groupby("layer")[name].max()
+        ratio[name] = (
+            f"{over.min():.2f} to {over.max():.2f} times (above it in {(over > 1).sum()} of {len(over)} layers)"
+        )
     by_case = data.set_index(["case", "layer"]).selectivity
     times = {case: by_case[case] / by_case[model] for case in legacy}
     against = [f"{case} {x.min():.2g} to {x.max():.2g}" for case, x in times.items()]
-    over = [f"{name} at most {ratio[name][0]:.1f} times (layer {ratio[name][1]})" for name in ratio]
-    title = f"Over the highest null: {', '.join(over)}.<br>Selectivity, times the right fold's: {'; '.join(against)}"
-    styled(figure, title, height=430)
+    over = ";<br>".join(f"{name} {said}" for name, said in ratio.items())
+    title = f"Over the highest null: {over}.<br>Selectivity, times the right fold's: {'; '.join(against)}"
+    styled(figure, title, height=460)
     figure.update_xaxes(title="layer", dtick=1 if data.layer.max() < 12 else 4)
     figure.update_yaxes(title="times uniform (log)", type="log", dtick="D2")
-    figure.update_layout(legend={"orientation": "h", "y": -0.22}, margin={"t": 90, "b": 110})
+    figure.update_layout(legend={"orientation": "h", "y": -0.22}, margin={"t": 120, "b": 110})
     alt = f"Two panels against the layer on log axes. {title.replace('<br>', ' ')}."
     return Figure(figure, alt, data)
 
@@ -219,6 +224,33 @@ def contributions(shares: Mapping[str, float], alone: Mapping[str, float], remov
     figure.update_layout(barmode="group")
     said = ", ".join(f"{name} {value:.2f}" for name, value in shares.items())
     return Figure(figure, f"Three bars for each thing put back; averages over orders: {said}.", data)
+
+
+def omissions(data: pd.DataFrame, one: str, other: str) -> Figure:
+    """Mean rho of each basis, by what is left out: a group of bars for each way to predict.
+
+    Args:
+        data: columns basis, left out, rho; a row for each draw. Bars are means over draws, whiskers their range.
+        one, other: the bases that the title compares.
+    """
+    each = data.groupby(["basis", "left out"], sort=False).rho.agg(["mean", "min", "max"])
+    figure, ways = go.Figure(), list(data["left out"].unique())
+    for i, basis in enumerate(data.basis.unique()):
+        part = each.loc[basis].loc[ways]
+        whiskers = {"array": part["max"] - part["mean"], "arrayminus": part["mean"] - part["min"], "symmetric": False}
+        figure.add_bar(
+            x=ways, y=part["mean"].round(4), name=basis, error_y={"type": "data", "thickness": 1, **whiskers},
+            marker={"color": COLOURS[i], "pattern": {"shape": ("", "/", ".", "x")[i % 4]}},
+        )  # fmt: skip
+    gap = each["mean"].loc[one].loc[ways] - each["mean"].loc[other].loc[ways]
+    said = ", ".join(f"{way} {value:+.2f}" for way, value in gap.items())
+    title = f"Mean rho, {one} minus {other}, by what is left out:<br>{said}"
+    styled(figure, title, height=430)
+    figure.update_xaxes(title="left out")
+    figure.update_yaxes(title="mean rho over layers")
+    figure.update_layout(barmode="group")
+    alt = f"Groups of bars, one for each thing left out, a bar for each basis. {title.replace('<br>', ' ')}."
+    return Figure(figure, alt, data)
 
 
 def seeds(data: pd.DataFrame) -> Figure:

@@ -48,4 +48,4 @@ def test_missing_layers_are_left_out(ours):
 
 def test_another_model_is_not_compared(ours):
     assert published.distances(ours, published.errata()).empty
-    assert "26 layers; this one has 6" in published.verdict(ours, published.errata())
+    assert "26 layers and this one 6" in published.verdict(ours, published.errata())

@@ -56,8 +56,25 @@ def test_peaks_are_divided_by_the_highest_null():
         (1, "model", 9.0, 3.0), (1, "legacy fold", 90.0, 1.0), (1, "null a", 9.0, 1.0), (1, "null b", 2.0, 1.0),
     ]  # fmt: skip
     figure = errata.peaks(pd.DataFrame(rows, columns=["layer", "case", "selectivity", "diagonal"]))
-    assert "selectivity at most 2.0 times (layer 0), diagonal at most 3.0 times (layer 1)" in figure.title
+    assert "selectivity 1.00 to 2.00 times (above it in 1 of 2 layers)" in figure.title
+    assert "diagonal 0.50 to 3.00 times (above it in 1 of 2 layers)" in figure.title
     assert "legacy fold 5 to 10; legacy fold, gains as trained 0.5 to 1" in figure.title
+
+
+def test_peaks_take_the_highest_draw_of_a_null():
+    rows = [(0, "model", 8.0, 1.0), (0, "legacy fold", 40.0, 1.0), (0, "null", 2.0, 2.0), (0, "null", 16.0, 0.5)]
+    figure = errata.peaks(pd.DataFrame(rows, columns=["layer", "case", "selectivity", "diagonal"]))
+    assert "selectivity 0.50 to 0.50 times (above it in 0 of 1 layers)" in figure.title
+    names = [trace.name for trace in figure.plotly.data]
+    assert "null, highest of 2" in names and "model" in names
+
+
+def test_omissions_order_the_bases():
+    rows = [("a", "one", 0.9), ("a", "two", 0.8), ("a", "both", 0.1), ("a", "both", 0.3)]
+    rows += [("b", "one", 0.7), ("b", "two", 0.5), ("b", "both", 0.5)]
+    figure = errata.omissions(pd.DataFrame(rows, columns=["basis", "left out", "rho"]), "a", "b")
+    assert "a minus b" in figure.title and "one +0.20, two +0.30, both -0.30" in figure.title
+    assert [list(trace.x) for trace in figure.plotly.data] == [["one", "two", "both"]] * 2
 
 
 def test_probes_name_the_layer():

@@ -317,6 +317,19 @@ def codes_of_divided(x, W_enc, b_enc, threshold, eps):
     return pre * (pre > threshold)
 
 
+@codes.wrong(says="divided before it is encoded")
+def codes_of_divided_no_eps(x, W_enc, b_enc, threshold, eps):
+    pre = x / x.pow(2).mean(-1, keepdim=True).sqrt() @ W_enc + b_enc
+    return pre * (pre > threshold)
+
+
+@codes.wrong(says="divided before it is encoded")
+def codes_of_divided_and_back(x, W_enc, b_enc, threshold, eps):
+    rms = (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()
+    pre = x / rms @ W_enc + b_enc
+    return pre * (pre > threshold) * rms
+
+
 @codes.wrong(says="not divided by")
 def codes_undivided(x, W_enc, b_enc, threshold, eps):
     pre = x @ W_enc + b_enc
@@ -450,6 +463,18 @@ def peaks_of_columns_by_rows(B):
 def peaks_not_over_uniform(B):
     p = B.softmax(-1)
     return {"selectivity": float(p.amax(-1).mean()), "diagonal": float(p.diagonal().mean())}
+
+
+@peak.wrong(says="the diagonal mass is not over uniform")
+def peaks_one_over_uniform(B):
+    p = B.softmax(-1)
+    return {"selectivity": float(p.amax(-1).mean()) * len(B), "diagonal": float(p.diagonal().mean())}
+
+
+@peak.wrong(says="the selectivity is not over uniform")
+def peaks_other_over_uniform(B):
+    p = B.softmax(-1)
+    return {"selectivity": float(p.amax(-1).mean()), "diagonal": float(p.diagonal().mean()) * len(B)}
 
 
 @peak.wrong(says="whole table")

@@ -134,6 +134,18 @@ def ninety(before, after, drawn):
     return _told(change.mean(), change[drawn].mean(1), torch.tensor([0.05, 0.95]))
 
 
+@interval.wrong(says="lower end is the quantile 0.05")
+def one_sided(before, after, drawn):
+    change = after - before
+    return _told(change.mean(), change[drawn].mean(1), torch.tensor([0.05, 0.975]))
+
+
+@interval.wrong(says="upper end is the quantile 0.95")
+def one_sided_above(before, after, drawn):
+    change = after - before
+    return _told(change.mean(), change[drawn].mean(1), torch.tensor([0.025, 0.95]))
+
+
 @interval.wrong(says="the pairing is lost")
 def two_intervals(before, after, drawn):
     one, two = torch.quantile(before[drawn].mean(1), TAILS), torch.quantile(after[drawn].mean(1), TAILS)
