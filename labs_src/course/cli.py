@@ -102,7 +102,7 @@ def release(
 
 @app.command()
 def students(
-    target: Annotated[Path, typer.Argument(help="The zip to write.")] = Path("class/students.zip"),
+    target: Annotated[Path, typer.Argument(help="The zip to write.")] = Path("dist/students.zip"),
 ) -> None:
     """Pack the course without its solutions, for students to install."""
     from labs_src.course.folders import shown
@@ -144,6 +144,19 @@ def feedback(
     from labs_src.course.grading.commands import feedback as write
 
     write(course, lab or (), student or (), gradebook)
+
+
+@app.command()
+def forget(
+    student: Annotated[str, typer.Argument(help="As in the gradebook, or as the folder or file was called.")],
+    labs: Annotated[list[str] | None, typer.Argument(help="Two digits each; everything when none is given.")] = None,
+    course: Course = CLASS,
+    force: Annotated[bool, typer.Option("--force", help="Even if points or comments were given by hand.")] = False,
+) -> None:
+    """Take out what was handed in by mistake; its files are moved, none is deleted."""
+    from labs_src.course.grading.commands import forget as take_out
+
+    take_out(course, student, labs or (), force)
 
 
 @app.command()

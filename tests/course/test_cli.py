@@ -17,7 +17,7 @@ from labs_src.course.progress import Row, rows
 from labs_src.course.testing import workers
 
 COMMANDS = {"run", "test", "lab", "notebooks", "models", "progress", "doctor", "new", "lock"}
-COMMANDS |= {"release", "grade", "feedback", "similar", "table", "sweep"}
+COMMANDS |= {"release", "grade", "feedback", "similar", "forget", "students", "table", "sweep"}
 
 
 def test_every_command_is_there() -> None:

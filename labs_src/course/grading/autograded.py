@@ -8,27 +8,23 @@ from typing import Any
 
 from labs_src.course.catalogue import Lab
 from labs_src.course.cells import notebook_text, write_atomically
+from labs_src.course.grading import written
 from labs_src.course.grading.gradebook import PREFIX, said
 from labs_src.course.grading.submission import Result
 
 TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
-def answers(notebook: Any, release: Any) -> dict[str, bool]:
-    """For each hand-graded cell of a lab, whether the student wrote something.
+def answers(notebook: Any, release: Any) -> dict[str, str]:
+    """For each hand-graded cell of a lab what the student wrote; "" where that is nothing.
 
     Args:
         notebook: The student's cells, as dicts.
         release: From `gradebook.released`.
     """
-    theirs = {_grade_id(cell): cell["source"] for cell in reversed(notebook)}
-    found = {}
-    for cell in release.cells:
-        data = cell.metadata.get("nbgrader", {})
-        if data.get("grade") and data.get("solution"):
-            text = theirs.get(data["grade_id"], "")
-            found[data["grade_id"]] = bool(text.strip()) and text.strip() != cell.source.strip()
-    return found
+    graded = [cell for cell in release.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    asked = {_grade_id(cell): cell.source for cell in graded if cell.metadata["nbgrader"].get("solution")}
+    return written.answers(notebook, asked)
 
 
 def assemble(notebook: Any, release: Any, result: Result) -> Any:

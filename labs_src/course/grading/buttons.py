@@ -10,12 +10,8 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from labs_src.course.errors import Problem
 from labs_src.course.learner import refuse_solutions
 
-REFUSAL = """
-
-This button would run students' code without a sandbox.
-In a terminal, type: labs grade
-It grades into this same gradebook."""
-"""Short lines: formgrader shows it below a traceback, in a narrow box."""
+REFUSAL = "Nothing was run: this button has no sandbox. In a terminal, type: labs grade"
+"""Short: formgrader shows it in a narrow box, first what was logged, then the end of a traceback."""
 
 
 class RefuseSolutions(NbGraderPreprocessor):
@@ -30,8 +26,10 @@ class RefuseSolutions(NbGraderPreprocessor):
 class RefuseToRun(NotebookExporter):
     """In place of autograding: raises before nbgrader has touched a file."""
 
-    def __init__(self, *_: Any, **__: Any):
-        raise Problem(REFUSAL)
+    def __init__(self, *_: Any, parent: Any = None, **__: Any):
+        if parent is not None:
+            parent.log.error(REFUSAL)
+        raise Problem(REFUSAL) from None
 
 
 class FeedbackPage(Exporter):
@@ -40,14 +38,19 @@ class FeedbackPage(Exporter):
     file_extension = ".html"
 
     def from_filename(self, filename: str, resources: dict | None = None, **_: Any) -> tuple[str, dict]:
-        """The page of the student, assignment and notebook that nbgrader names in `resources`."""
+        """The page of the student, assignment and notebook that nbgrader names in `resources`.
+
+        nbgrader has emptied the page's folder; what its *Release Feedback* looks for there is put back.
+        """
         from pathlib import Path
 
         from labs_src.course.grading.classfolder import ClassFolder
-        from labs_src.course.grading.feedback import page
+        from labs_src.course.grading.feedback import for_release, page
 
         asked = resources["nbgrader"]
         root = Path(filename).resolve().parents[3]  # root/autograded/student/assignment/notebook.ipynb
-        html = page(ClassFolder(root, asked["db_url"]), asked["student"], asked["assignment"])
+        classroom = ClassFolder(root, asked["db_url"])
+        html = page(classroom, asked["student"], asked["assignment"])
+        for_release(classroom, asked["student"], asked["assignment"])
         resources["output_extension"] = self.file_extension
         return html, resources

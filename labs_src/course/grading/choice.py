@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from labs_src.course.catalogue import Lab
 from labs_src.course.cells import write_atomically
 from labs_src.course.errors import Problem
+from labs_src.course.grading.arrivals import Arrival, when
 from labs_src.course.grading.classfolder import ClassFolder
-from labs_src.course.grading.intake import Arrival, Intake, when
+from labs_src.course.grading.intake import MARK, Intake
+from labs_src.course.grading.platforms import parted
 from labs_src.course.grading.reading import read, restored
-from labs_src.course.grading.submission import Attention, Submission
-
-MARK = ".from-labs"
-"""In a folder of `submitted/` that was written here, so that it is not taken in as a submission of its own."""
+from labs_src.course.grading.submission import Attention, Note, Submission
 
 
 def choose(
@@ -35,17 +35,40 @@ def choose(
     """
     wanted = {lab.id for lab in only}
     groups: dict[tuple[str, str], list[Arrival]] = {}
-    for arrival in intake.arrivals:
+    for arrival in (arrival for arrival in intake.arrivals if not arrival.other):
         groups.setdefault((arrival.student, arrival.lab), []).append(arrival)
-    submissions, attention = [], []
+    submissions = []
     for (student, lab), arrivals in sorted(groups.items()):
-        if not lab:
-            for arrival in arrivals:
-                about = " ".join([arrival.problem, *arrival.notes, f"(In {arrival.place}.)"])
-                attention.append(Attention(student, "", "", "handed in", about))
-        elif not wanted or lab in wanted:
-            submissions.append(_one(intake, student, lab, arrivals, due.get(lab)))
-    return submissions, attention
+        if lab and (not wanted or lab in wanted):
+            one = _one(intake, student, lab, arrivals, due.get(lab))
+            submissions.append(replace(one, notes=tuple(dict.fromkeys([*_who(intake, arrivals[-1]), *one.notes]))))
+    return submissions, asides(intake)
+
+
+def asides(intake: Intake) -> list[Attention]:
+    """What was handed in and belongs to no lab."""
+    found = []
+    for arrival in sorted(intake.arrivals, key=lambda arrival: arrival.student):
+        if not arrival.lab and not arrival.other:
+            notes = [note.text for note in arrival.notes]
+            about = " ".join([arrival.problem, *notes, f"(In {arrival.place}.)"])
+            found.append(Attention(arrival.student, "", "", "handed in", about))
+    return found
+
+
+def _who(intake: Intake, arrival: Arrival) -> list[Note]:
+    """What is not certain about who a student is."""
+    if arrival.student in intake.roster.students:
+        return []
+    if intake.roster.students:
+        said = f"{arrival.given!r} is nobody in students.csv, or fits several: add it under `also` in the right line."
+        return [Note("note", said)]
+    name, number = parted(arrival.given)
+    numbers = {parted(other.given)[1] for other in intake.arrivals if parted(other.given)[0] == name} if number else ()
+    if len(numbers) < 2:
+        return []
+    some = ", ".join(sorted(numbers)[:5])  # Moodle has another number for each assignment
+    return [Note("note", f"{name!r} came with the numbers {some}: one person or several? students.csv can say it.")]
 
 
 def _one(intake: Intake, student: str, lab: str, arrivals: list[Arrival], due: datetime | None) -> Submission:
@@ -54,8 +77,10 @@ def _one(intake: Intake, student: str, lab: str, arrivals: list[Arrival], due: d
     if not sound:
         last = ordered[-1]
         notes = [note for arrival in ordered for note in arrival.notes]
-        notes += [f"Also handed in: {other.problem}" for other in ordered[:-1] if other.problem != last.problem]
-        return Submission(student, lab, None, when(last), last.name, tuple(dict.fromkeys(notes)), last.problem)
+        notes += [
+            Note("note", f"Also handed in: {other.problem}") for other in ordered[:-1] if other.problem != last.problem
+        ]
+        return Submission(student, lab, None, when(last), last.name, tuple(notes), last.problem)
     in_time = [arrival for arrival in sound if due is None or not arrival.when or when(arrival) <= due]
     chosen = (in_time or sound)[-1]
     notes = list(chosen.notes)
@@ -63,17 +88,18 @@ def _one(intake: Intake, student: str, lab: str, arrivals: list[Arrival], due: d
     if others:
         count = len(others) + 1
         which = "in time" if in_time and any(a not in in_time for a in others.values()) else "of all"
-        notes.append(f"Handed in {count} times; graded is the last {which}, {chosen.name} ({_day(chosen)}).")
+        said = f"Handed in {count} times; graded is the last {which}, {chosen.name} ({_day(chosen)})."
+        notes.append(Note("note", said))
     for arrival in ordered:
         if arrival.problem:
-            notes.append(f"Also handed in, and not graded: {arrival.problem}")
+            notes.append(Note("note", f"Also handed in, and not graded: {arrival.problem}"))
     if due is not None and chosen.when and (late := when(chosen) - due) > timedelta(0):
         sure = f"Late: handed in {_span(late)} after the deadline."
         unsure = f"Perhaps late: the file is dated {_span(late)} after the deadline (a file's date can be wrong)."
-        notes.append(sure if chosen.sure else unsure)
+        notes.append(Note("late", sure if chosen.sure else unsure))
     content = restored(read(intake.content(chosen)), intake.released(lab)).content()
     submitted = when(chosen) if chosen.sure else None
-    return Submission(student, lab, content, submitted, chosen.name, tuple(dict.fromkeys(notes)))
+    return Submission(student, lab, content, submitted, chosen.name, tuple(notes))
 
 
 def lay_out(submissions: Sequence[Submission], intake: Intake, labs: Sequence[Lab]) -> None:

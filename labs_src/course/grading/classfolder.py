@@ -99,7 +99,8 @@ class ClassFolder:
         """
         programs_on_path()
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, exist_ok=True)  # solutions, marks and everybody's work
         except OSError as error:
             raise Problem(
                 f"The class cannot be in {shown(self.root)}: {error.strerror}. Choose another with --course DIR."

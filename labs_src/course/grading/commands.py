@@ -1,4 +1,4 @@
-"""What `labs release`, `labs grade`, `labs feedback` and `labs similar` do, and what they print."""
+"""What `labs release`, `labs grade`, `labs feedback`, `labs similar` and `labs forget` do, and what they print."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from labs_src import checks
 from labs_src.course.catalogue import Lab, select
-from labs_src.course.cells import write_atomically
 from labs_src.course.errors import Problem, Stopped
 from labs_src.course.folders import shown
 from labs_src.course.grading import printed
@@ -18,11 +17,13 @@ from labs_src.course.grading.classfolder import ClassFolder
 def release(only: Sequence[str], course: Path, due: str | None = None, gradebook: str | None = None) -> None:
     """`labs release`."""
     from labs_src.course.grading import release as releasing
+    from labs_src.course.grading.roster import Roster
 
     classroom = ClassFolder.at(course, gradebook)
-    deadline = _utc(due) if due else None
+    deadline, roster = _utc(due) if due else None, Roster.of(classroom.root)
     for lab, path in zip(select(only or None), releasing.release(only or None, classroom, due=deadline)):
         print(f"{shown(path)}: {releasing.summary(lab)}")
+    roster.enter(classroom.db_url)
     if deadline:
         print(f"Due {deadline:%d %B %Y, %H:%M} UTC.")
 
@@ -47,7 +48,7 @@ def grade(
         Problem: Nothing was handed in; no sandbox can be made here.
         Stopped: By Ctrl-C; the same call goes on from there.
     """
-    from labs_src.course.grading import choice, feedback, intake
+    from labs_src.course.grading import choice, feedback, inbound, intake, totals
     from labs_src.course.grading import grade as grading
 
     classroom = ClassFolder.at(course, gradebook)
@@ -59,6 +60,14 @@ def grade(
         new = taken.take(place, wanted[0] if len(wanted) == 1 else None)
         if place in places:
             print(f"{shown(place)}: {printed.count(new)}")
+    for old, student in taken.moved.items():
+        print(f"{old} is {student} in students.csv, and is graded under that name.")
+        print(f"To take out what is left under the old one: labs forget {old}")
+    exchange, newer = inbound.newer(taken)
+    if newer:
+        some = ", ".join(f"{student} ({lab})" for student, lab in newer[:10]) + (" …" if len(newer) > 10 else "")
+        print(f"The exchange holds what was not collected, of {some}. To take it in: labs grade {shown(exchange)}")
+    taken.roster.enter(classroom.db_url)
     submissions, asides = choice.choose(taken, choice.deadlines(classroom, labs), wanted)
     if not submissions and not asides:
         raise Problem("Nothing has been handed in yet. Give the folder, or a zip of it: labs grade DIR")
@@ -80,9 +89,10 @@ def grade(
     printed.say_absent(classroom, submissions)
     for path in (report.marks, report.criteria, report.attention_csv):
         print(shown(path))
+    print(shown(totals.say(classroom)))
     if with_feedback:
         pages = feedback.write(classroom, labs, results=report.results)
-        print(f"{len(pages)} pages of feedback in {shown(classroom.feedback)}; {shown(totals(classroom))}")
+        print(f"{printed.number(len(pages), 'page')} of feedback in {shown(classroom.feedback)}")
     return not any(result.state == "died" for result in report.results)
 
 
@@ -91,30 +101,30 @@ def feedback(
 ) -> None:
     """`labs feedback`: the pages again, with what was graded by hand since."""
     from labs_src.course.grading import feedback as pages
+    from labs_src.course.grading import totals
 
     classroom = ClassFolder.at(course, gradebook)
     written = pages.write(classroom, select(only or None), students)
     pages_are = "page of feedback is" if len(written) == 1 else "pages of feedback are"
     print(f"{len(written)} {pages_are} in {shown(classroom.feedback)}, such as {shown(written[0])}")
-    print(f"Points, with what was graded by hand: {shown(totals(classroom))}")
+    print(f"Points, with what was graded by hand: {shown(totals.say(classroom))}")
 
 
-def totals(classroom: ClassFolder) -> Path:
-    """Write `gradebook.csv`: a line for each student and lab, from the gradebook."""
-    from labs_src.course.grading import gradebook
-    from labs_src.course.grading.store import _csv
+def forget(course: Path, student: str, only: Sequence[str] = (), force: bool = False) -> None:
+    """`labs forget`: take out what was handed in by mistake."""
+    from labs_src.course.grading import choice, intake, totals
+    from labs_src.course.grading import forget as forgetting
+    from labs_src.course.grading.store import Store
 
-    table: dict[tuple[str, str], list[float]] = {}
-    for row in gradebook.marks(classroom.db_url):
-        sums = table.setdefault((row["student"], row["lab"]), [0, 0, 0])
-        sums[0] += row["score"] or 0
-        sums[1] += row["max_score"]
-        sums[2] += row["needs_manual"]
-    head = ("student", "lab", "points", "of", "still to look at")
-    rows = [(*key, f"{sums[0]:g}", f"{sums[1]:g}", int(sums[2])) for key, sums in sorted(table.items())]
-    path = classroom.root / "grading" / "gradebook.csv"
-    write_atomically(path, _csv([head, *rows]))
-    return path
+    classroom = ClassFolder.at(course)
+    if not classroom.root.is_dir():
+        raise Problem(f"There is no class in {shown(classroom.root)}. Name another folder with --course DIR.")
+    taken = intake.Intake(classroom, gradable())
+    for line in forgetting.said(forgetting.forget(taken, student, select(only) if only else (), force)):
+        print(line)
+    store = Store(classroom.root)
+    store.tables(store.all(), choice.asides(taken))
+    totals.write(classroom)
 
 
 def similar(course: Path, only: Sequence[str] = (), above: float | None = None) -> None:
@@ -136,7 +146,10 @@ def similar(course: Path, only: Sequence[str] = (), above: float | None = None) 
         found = similarity.pairs(mine, lab, above)
         found = similarity.write(found, mine, lab, classroom.root / "grading")
         count = sum(s.content is not None for s in mine)
-        print(f"Lab {lab.id}: of {count} submissions, {len(found)} pairs are at least {above:g} alike.")
+        are = "pair is" if len(found) == 1 else "pairs are"
+        print(f"Lab {lab.id}: of {printed.number(count, 'submission')}, {len(found)} {are} at least {above:g} alike.")
+        if not found:
+            print(f"Pairs that are less alike: labs similar --lab {lab.id} --above {max(above - 0.2, 0):.1f}")
         if found:
             table = Table("alike", "first", "second", "above all in", box=None, padding=(0, 2, 0, 0))
             for pair in found[: printed.ROWS]:

@@ -168,7 +168,8 @@ def _keep(
     if result.state != "graded":
         answered = dict.fromkeys(answered, True)  # somebody has to look; an automatic zero would hide it
     renewed = before is not None and before.submission != result.submission
-    gradebook.write(book, lab, result, submitted=submission.submitted, answered=answered, renewed=renewed)
+    when = submission.submitted
+    gradebook.write(book, lab, result, submitted=when, answered=answered, renewed=renewed, course=course)
 
 
 def _judge(
@@ -212,6 +213,6 @@ def _judge(
 
 def _line(result: Result) -> str:
     points = f"{result.points}/{result.max_points}" if result.state == "graded" else result.state
-    kinds = sorted({row.kind for row in result.attention if row.kind not in ("note", "unsafe")})
+    kinds = sorted({row.kind for row in result.attention if row.kind not in ("note", "renamed", "unsafe")})
     look = f"  look: {', '.join(kinds)}" if kinds else ""
     return f"{result.student} lab {result.lab}: {points} ({result.seconds:.1f} s){look}"

@@ -1,18 +1,20 @@
 """Marks into nbgrader's gradebook: one transaction for a submission, so that a mark is there whole or not at all.
 
 Automatic scores and comments are written here; what a person wrote (manual score, extra credit, manual comment) is
-never touched. Where the automatic score under a manual one changes, or a written answer is new, the grade is put back
-on formgrader's list, as nbgrader does.
+never touched. Where the automatic score under a manual one changes, or the text of a written answer, the grade is put
+back on formgrader's list, as nbgrader does; a written answer that is handed in again as it was stays read.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from labs_src.course.catalogue import Lab
 from labs_src.course.errors import Problem
 from labs_src.course.grading.submission import Result
+from labs_src.course.grading.written import UNREADABLE, Readings
 
 PREFIX = "check_"
 
@@ -86,8 +88,9 @@ def write(
     result: Result,
     *,
     submitted: datetime | None,
-    answered: dict[str, bool],
+    answered: dict[str, str | bool],
     renewed: bool,
+    course: Path,
 ) -> None:
     """One submission's automatic marks and comments, in one transaction.
 
@@ -96,11 +99,13 @@ def write(
         lab: The result's lab.
         result: What to write; a result that is not "graded" leaves scores empty, which formgrader shows as open.
         submitted: When it was handed in, UTC.
-        answered: For each hand-graded cell, whether there is an answer to read.
+        answered: For each hand-graded cell the answer, "" if there is none; True where that cannot be known.
         renewed: Whether the notebook is another one than what was graded before.
+        course: The class's folder.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
+    readings = Readings.of(course, lab.id, result.student)
     exercises = {exercise.name: exercise for exercise in result.exercises}
     try:
         submission = _submission(gradebook, lab.slug, result.student)
@@ -110,7 +115,7 @@ def write(
             for grade in notebook.grades:
                 name = grade.cell.name
                 if name in answered:
-                    _by_hand(grade, answered[name], renewed)
+                    _by_hand(grade, answered[name], renewed, readings)
                 elif (exercise := exercises.get(name.removeprefix(PREFIX))) is not None:
                     _automatic(grade, exercise.points)
             for comment in notebook.comments:
@@ -120,6 +125,7 @@ def write(
                 elif (exercise := exercises.get(name)) is not None:
                     comment.auto_comment = "\n".join(said(exercise)) or None
         gradebook.db.commit()
+        readings.keep()
     except SQLAlchemyError as error:
         gradebook.db.rollback()
         reason = " ".join(str(getattr(error, "orig", error)).split())[:200]
@@ -133,7 +139,7 @@ def said(exercise: Any) -> list[str]:
     """An exercise's verdict as lines, for a comment or an output."""
     if exercise.points is None:
         return ["Not graded."]
-    state = {"unwritten": "not written yet", "missing": "missing"}.get(exercise.state, "")
+    state = {"unwritten": "not written yet", "missing": "missing", "syntax": "not Python"}.get(exercise.state, "")
     head = f"{exercise.name}: {exercise.points}/{exercise.max_points} points" + (f" ({state})" if state else "")
     lines = [head]
     for criterion in exercise.criteria:
@@ -186,12 +192,12 @@ def _automatic(grade: Any, points: int | None) -> None:
     grade.auto_score = score
 
 
-def _by_hand(grade: Any, answered: bool, renewed: bool) -> None:
-    grade.auto_score = None if answered else 0.0
-    if grade.manual_score is None:
-        grade.needs_manual_grade = answered
-    elif renewed and answered:
-        grade.needs_manual_grade = True
+def _by_hand(grade: Any, answer: str | bool, renewed: bool, readings: Readings) -> None:
+    has_points = grade.manual_score is not None
+    text = answer if isinstance(answer, str) else UNREADABLE
+    again = readings.again(grade.cell.name, text, has_points and not grade.needs_manual_grade, renewed)
+    grade.auto_score = None if answer else 0.0
+    grade.needs_manual_grade = again if has_points else bool(answer)
 
 
 def _submission(gradebook: Any, assignment: str, student: str) -> Any:

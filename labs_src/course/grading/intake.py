@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +12,38 @@ from labs_src.course.catalogue import Lab
 from labs_src.course.cells import write_atomically
 from labs_src.course.errors import Problem
 from labs_src.course.folders import shown
+from labs_src.course.grading import arrivals as kept
+from labs_src.course.grading.arrivals import Arrival
 from labs_src.course.grading.classfolder import ClassFolder
+from labs_src.course.grading.inbound import FORGOTTEN, inbound
 from labs_src.course.grading.layout import Owned, clean, owned
 from labs_src.course.grading.listing import files
 from labs_src.course.grading.reading import Unreadable, exercises_of, lab_of, read
+from labs_src.course.grading.roster import Roster
+from labs_src.course.grading.slips import refuse
+from labs_src.course.grading.spool import Spool
+from labs_src.course.grading.submission import Note
 from labs_src.course.learner import learner_copy
 
-INDEX = "index.json"
+MARK = ".from-labs"
+"""In a folder of `submitted/` that was written here, so that it is not taken in as a submission of its own."""
+SPOOL = ".arriving"
+NBGRADERS = ("timestamp.txt", "submission_secret.txt", MARK)
 
 
 @dataclass
-class Arrival:
-    """One notebook, or one thing that should have been one, as it was handed in.
+class Found:
+    """One thing of a student's.
 
     Attributes:
-        student: The gradebook's name.
-        given: The name that the folder or file gave.
-        lab: Two digits; "" when that cannot be told.
-        sha: Of the file as it came, kept under that name; "" when nothing could be read.
-        name: The file's, for messages.
-        when: ISO, naive UTC.
-        sure: Whether `when` is nbgrader's timestamp, or only the file's date.
-        problem: Why it cannot be graded, as a sentence; "" when it can.
-        notes: What an instructor should know, as sentences.
-        secret: nbgrader's submission secret, which its exchange needs to return feedback.
-        place: What was taken in.
+        arrival: What the index will say.
+        data: A notebook's bytes; None where there are none, or they wait in the spool.
+        sign: Whether it shows that students handed something in here: it is a lab's notebook, or named as one.
     """
 
-    student: str
-    given: str
-    lab: str
-    sha: str
-    name: str
-    when: str = ""
-    sure: bool = False
-    problem: str = ""
-    notes: list[str] = field(default_factory=list)
-    secret: str = ""
-    place: str = ""
+    arrival: Arrival
+    data: bytes | None = None
+    sign: bool = False
 
 
 class Intake:
@@ -60,12 +52,23 @@ class Intake:
     Args:
         classroom: Where it is kept.
         labs: The labs that can be handed in.
+
+    Attributes:
+        moved: Former ids of students whom the roster calls otherwise, with the roster's id.
     """
 
     def __init__(self, classroom: ClassFolder, labs: Sequence[Lab]):
         self.classroom = classroom
         self.labs = list(labs)
-        self.arrivals = self._load()
+        self.roster = Roster.of(classroom.root)
+        self.arrivals = kept.load(classroom.arrived)
+        self.moved: dict[str, str] = {}
+        for arrival in self.arrivals:
+            student = self.roster.find(arrival.given) or arrival.student
+            if student != arrival.student:
+                self.moved[arrival.student] = student
+                arrival.student = student
+                arrival.notes = [note for note in arrival.notes if not note.text.startswith("The folder or file ")]
         self._released: dict[str, list[Any]] = {}
 
     def take(self, place: Path, only: Lab | None = None) -> list[Arrival]:
@@ -79,33 +82,66 @@ class Intake:
             What was not there before.
 
         Raises:
-            Problem: There is nothing in it, or it is no folder and no zip.
+            Problem: Nothing in it looks handed in, or it is no folder and no zip. Nothing is recorded then.
         """
+        ours = place.resolve() == self.classroom.submitted
+        place = inbound(place, self.classroom)
         stem = place.resolve().name
         stem = stem.rsplit(".", 1)[0] if not place.is_dir() else stem
-        rows = owned(files(place), stem, {lab.slug for lab in self.labs})
-        if not rows:
-            raise Problem(f"{shown(place)} is empty: there is nothing to grade in it.")
-        ours = place.resolve() == self.classroom.submitted
-        known = {(a.student, a.lab, a.sha, a.when, a.name, a.problem) for a in self.arrivals}
-        written = self._written() if ours else {}
-        new = []
-        for student, given, notes, mine in self._students(rows):
-            for arrival, data in self._of_student(student, given, mine, only):
-                key = (arrival.student, arrival.lab, arrival.sha, arrival.when, arrival.name, arrival.problem)
-                if key in known or (ours and written.get(arrival.name) == arrival.sha):
-                    continue
-                known.add(key)
-                arrival.notes = [*notes, *arrival.notes]
-                arrival.place = shown(place)
-                if data is not None:
-                    self._keep(arrival.sha, data)
-                new.append(arrival)
-        self.arrivals += new
-        self._save()
+        slugs = {lab.slug for lab in self.labs}
+        with Spool(self.classroom.arrived.parent / SPOOL) as spool:
+            listed = [file for file in files(place, spool) if not (ours and file.parts[-1] == ".")]
+            rows = owned(listed, stem, slugs)
+            if ours:
+                rows = self._collected(rows)
+            elif not listed:
+                raise Problem(f"{shown(place)} is empty: there is nothing to grade in it.")
+            found = [
+                (each, notes)
+                for student, given, notes, mine in self._students(rows)
+                for each in self._of_student(student, given, mine, only)
+            ]
+            if not ours and not place.resolve().is_relative_to(self.classroom.arrived.parent / FORGOTTEN):
+                refuse(place, stem, rows, [each.sign for each, _ in found], [each.arrival for each, _ in found])
+            known: dict[tuple[Any, ...], list[Arrival]] = {}
+            for arrival in self.arrivals:
+                known.setdefault(arrival.about, []).append(arrival)
+            new = [each.arrival for each, notes in found if self._add(each, notes, place, spool, known)]
+        if new or self.moved or not (self.classroom.arrived / kept.INDEX).exists():
+            kept.save(self.classroom.arrived, self.arrivals)
         return new
 
-    def _students(self, rows: list[Owned]) -> list[tuple[str, str, list[str], list[Owned]]]:
+    def _add(
+        self, found: Found, notes: list[Note], place: Path, spool: Spool, known: dict[tuple[Any, ...], list[Arrival]]
+    ) -> bool:
+        """Keep one thing, and record it unless it is there already."""
+        arrival = found.arrival
+        target = self.classroom.arrived / arrival.file
+        if arrival.other and arrival.sha:
+            spool.keep(arrival.sha, target)
+        elif found.data is not None and not target.exists():
+            write_atomically(target, found.data)
+        alike = known.setdefault(arrival.about, [])
+        for before in alike:
+            if kept.same(before, arrival):
+                before.secret = before.secret or arrival.secret
+                return False
+        alike.append(arrival)
+        arrival.notes = [*notes, *arrival.notes]
+        arrival.place = shown(place)
+        self.arrivals.append(arrival)
+        return True
+
+    def _collected(self, rows: list[Owned]) -> list[Owned]:
+        """Of what lies in `submitted/`: what was not put there from here."""
+        return [
+            row
+            for row in rows
+            if row.file.parts[-1] != MARK
+            and not self.classroom.submitted.joinpath(*row.file.parts).with_name(MARK).exists()
+        ]
+
+    def _students(self, rows: list[Owned]) -> list[tuple[str, str, list[Note], list[Owned]]]:
         """Rows by student: the gradebook's name, the name as given, what there is to say about it, the files."""
         by_name: dict[str, list[Owned]] = {}
         for row in rows:
@@ -113,89 +149,100 @@ class Intake:
         taken = {a.student.casefold(): a.given for a in self.arrivals}
         found = []
         for given, mine in sorted(by_name.items()):
-            known = next((a.student for a in self.arrivals if a.given == given), None)
-            student, notes, number = known or clean(given), [], 1
+            platform = mine[0].platform
+            listed = self.roster.find(given)
+            known = listed or next((a.student for a in self.arrivals if a.given == given), None)
+            student, said, number = known or clean(given, platform), "", 1
             while known is None and taken.get(student.casefold(), given) != given:
                 number += 1
                 other = taken[student.casefold()]
-                student = f"{clean(given)}-{number}"
-                notes = [f"{given!r} and {other!r} would be one name in the gradebook; this one is called {student}."]
-            if student != given and not notes:
-                notes = [f"The folder or file {given!r} is {student} in the gradebook."]
-            taken[student.casefold()] = given
-            found.append((student, given, notes, mine))
+                student = f"{clean(given, platform)}-{number}"
+                said = f"{given!r} and {other!r} would be one name in the gradebook; this one is called {student}."
+            if student != given and not (said or listed or platform):
+                said = f"The folder or file {given!r} is {student} in the gradebook."
+            taken.setdefault(student.casefold(), given)
+            found.append((student, given, [Note("renamed", said)] if said else [], mine))
         return found
 
-    def _of_student(
-        self, student: str, given: str, rows: list[Owned], only: Lab | None
-    ) -> list[tuple[Arrival, bytes | None]]:
+    def _of_student(self, student: str, given: str, rows: list[Owned], only: Lab | None) -> list[Found]:
         """What one student handed in."""
-        found, asides = [], []
+        notebooks, others, asides = [], [], []
         secrets = {row.file.parts[:-1]: row.file.data for row in rows if row.file.parts[-1] == "submission_secret.txt"}
         for row in rows:
-            name = row.file.parts[-1].lower()
-            if row.file.problem and not name.endswith(".ipynb"):
-                asides.append(f"{row.file.name} {row.file.problem}.")
-            elif name.endswith(".ipynb") and not name.startswith("._"):
-                arrival, data = self._notebook(student, given, row, only)
-                secret = secrets.get(row.file.parts[:-1]) or b""
-                arrival.secret = secret.decode("ascii", "ignore").strip()[:128]
-                found.append((arrival, data))
-        if not found:
-            others = [
-                row.file.name for row in rows if row.file.parts[-1] not in ("timestamp.txt", "submission_secret.txt")
-            ]
-            some = ", ".join(others[:5]) + (" …" if len(others) > 5 else "")
-            nothing = f"There is no notebook in what was handed in ({some})." if others else "The folder is empty."
-            problem = " ".join(asides) or nothing
+            file, name = row.file, row.file.parts[-1]
+            if name.lower().endswith(".ipynb") and not name.startswith("._"):
+                one = self._notebook(student, given, row, only)
+                secret = secrets.get(file.parts[:-1]) or b""
+                one.arrival.secret = secret.decode("ascii", "ignore").strip()[:128]
+                notebooks.append(one)
+                continue
+            if file.problem:
+                asides.append(f"{row.called} {file.problem}.")
+            if name not in NBGRADERS and name != ".":
+                others.append((row, self._other(student, given, row, only)))
+        if not notebooks:
+            names = [row.called for row, _ in others]
+            some = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+            nothing = f"There is no notebook in what was handed in ({some})." if names else "The folder is empty."
             lab = only or next((lab for lab in self.labs if lab.slug == rows[0].assignment), None)
-            return [
-                (Arrival(student, given, lab.id if lab else "", "", others[0] if others else "", problem=problem), None)
-            ]
-        for arrival, _ in found:
-            arrival.notes += asides
+            arrival = Arrival(student, given, lab.id if lab else "", "", names[0] if names else "")
+            arrival.problem = " ".join(asides) or nothing
+            notebooks = [Found(arrival, sign=rows[0].platform is not None or rows[0].assignment is not None)]
+        else:
+            for one in notebooks:
+                one.arrival.notes += [Note("note", text) for text in asides]
+        for one in notebooks:
+            if any(row.platform and row.platform.late for row in rows if row.file.name == one.arrival.name):
+                one.arrival.notes.append(Note("late", "The platform marked it as late."))
+        return notebooks + [Found(arrival) for _, arrival in others if arrival.sha]
+
+    def _other(self, student: str, given: str, row: Owned, only: Lab | None) -> Arrival:
+        """A file that is kept, and never graded."""
+        lab = only or next((lab for lab in self.labs if lab.slug == row.assignment), None)
+        stamp = row.when.isoformat() if row.when else ""
+        found = Arrival(student, given, lab.id if lab else "", row.file.sha, row.file.name, stamp, row.sure, other=True)
+        found.problem = "Kept, not graded."
         return found
 
-    def _notebook(self, student: str, given: str, row: Owned, only: Lab | None) -> tuple[Arrival, bytes | None]:
-        data, name = row.file.data, row.file.parts[-1]
+    def _notebook(self, student: str, given: str, row: Owned, only: Lab | None) -> Found:
+        data, name = row.file.data, row.called
         sha = hashlib.sha256(data).hexdigest() if data is not None else ""
         arrival = Arrival(student, given, "", sha, row.file.name, row.when.isoformat() if row.when else "", row.sure)
         asked = only or next((lab for lab in self.labs if lab.slug == row.assignment), None)
-        named = next((lab for lab in self.labs if lab.slug in row.file.parts[-1]), None)
-        arrival.lab = (asked or named or self.labs[0]).id if asked or named or len(self.labs) == 1 else ""
+        called = next((lab for lab in self.labs if lab.slug in row.file.parts[-1]), None)
+        arrival.lab = (asked or called or self.labs[0]).id if asked or called or len(self.labs) == 1 else ""
+        found = Found(arrival, data, sign=bool(called or row.platform or row.assignment))
         if row.file.problem:
             arrival.problem = f"{name} {row.file.problem}."
-            return arrival, data
+            return found
         try:
             notebook = read(data or b"")
         except Unreadable as reason:
             arrival.problem = f"{name} {reason}."
-            return arrival, data
+            return found
         lab = lab_of(notebook, self.labs)
         if lab is None:
             which = f"lab {arrival.lab}" if arrival.lab else "any lab"
             arrival.problem = f"{name} has none of the exercises of {which}: no function and no cell of it was found."
-        elif asked and lab != asked:
+            return found
+        found.sign = True
+        if asked and lab != asked:
             arrival.problem = f"{name} is lab {lab.id}'s notebook, handed in for lab {asked.id}."
-        else:
-            arrival.lab = lab.id
-            if name != f"{lab.slug}.ipynb":
-                arrival.notes.append(f"The file was called {name}.")
-            if notebook.older:
-                arrival.notes.append("The notebook is in an old format; its cells were taken over.")
-            missing = exercises_of(lab) - notebook.functions - notebook.grade_ids
-            if len(missing) > len(exercises_of(lab)) / 2:
-                arrival.notes.append(f"{len(missing)} of {len(exercises_of(lab))} exercises are not in the notebook.")
-        return arrival, data
-
-    def _keep(self, sha: str, data: bytes) -> None:
-        path = self.classroom.arrived / f"{sha}.ipynb"
-        if not path.exists():
-            write_atomically(path, data)
+            return found
+        arrival.lab = lab.id
+        if name != f"{lab.slug}.ipynb":
+            arrival.notes.append(Note("renamed", f"The file was called {name}."))
+        if notebook.older:
+            arrival.notes.append(Note("note", "The notebook is in an old format; its cells were taken over."))
+        missing = exercises_of(lab) - notebook.functions - notebook.grade_ids
+        if len(missing) > len(exercises_of(lab)) / 2:
+            said = f"{len(missing)} of {len(exercises_of(lab))} exercises are not in the notebook."
+            arrival.notes.append(Note("note", said))
+        return found
 
     def content(self, arrival: Arrival) -> bytes:
         """The file of an arrival, byte for byte as it came."""
-        return (self.classroom.arrived / f"{arrival.sha}.ipynb").read_bytes()
+        return (self.classroom.arrived / arrival.file).read_bytes()
 
     def released(self, lab_id: str) -> list[Any]:
         """The cells that students of a lab were given."""
@@ -203,31 +250,3 @@ class Intake:
             lab = next(lab for lab in self.labs if lab.id == lab_id)
             self._released[lab_id] = learner_copy(lab).cells
         return self._released[lab_id]
-
-    def _load(self) -> list[Arrival]:
-        path = self.classroom.arrived / INDEX
-        if not path.exists():
-            return []
-        try:
-            return [Arrival(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-        except (ValueError, TypeError) as error:
-            raise Problem(
-                f"{shown(path)} is damaged ({error}). Move it away and take the submissions in again."
-            ) from error
-
-    def _save(self) -> None:
-        rows = json.dumps([asdict(arrival) for arrival in self.arrivals], indent=1, ensure_ascii=False)
-        write_atomically(self.classroom.arrived / INDEX, rows + "\n")
-
-    def _written(self) -> dict[str, str]:
-        """What `submit` put into `submitted/`, which is not to be taken in again."""
-        folder, found = self.classroom.submitted, {}
-        for path in folder.glob("*/*/*.ipynb"):
-            if path.is_file() and not path.is_symlink() and path.with_name(".from-labs").exists():
-                found[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
-        return found
-
-
-def when(arrival: Arrival) -> datetime | None:
-    """When it was handed in, as far as that is known."""
-    return datetime.fromisoformat(arrival.when) if arrival.when else None

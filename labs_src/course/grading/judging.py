@@ -6,9 +6,9 @@ import hashlib
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from labs_src.checks import contract, exercises
+from labs_src.course.grading import wording
 from labs_src.course.grading.cases import answered, clean, draw
 from labs_src.course.grading.exchange import Ended, Exchange, Reply
 from labs_src.course.grading.limits import Limits
@@ -31,6 +31,7 @@ class Judging:
     deadline: float
     results: dict[str, ExerciseResult] = field(default_factory=dict)
     attention: list[Attention] = field(default_factory=list)
+    not_python: dict[str, str] = field(default_factory=dict)
     restarts: int = 0
 
     def note(self, kind: str, message: str, exercise: str = "") -> None:
@@ -126,15 +127,16 @@ def _session(state: Judging, wanted: list[contract.Exercise], mode: str, last: b
             break
         with exchange:
             if mode == "definitions" and not last:
-                _remark(state, exchange.plan)
+                state.not_python = wording.not_python(exchange.plan)
+                for row in wording.remarks(exchange.plan) if not state.restarts else ():
+                    state.note(*row)
                 for exercise in list(waiting):
                     if exercise.name in exchange.plan.get("whole", {}):
                         left.append(exercise)
                         waiting.remove(exercise)
             for exercise in list(waiting):
-                if exercise.name in exchange.plan.get("missing", {}):
-                    why = exchange.plan["missing"][exercise.name]
-                    _missing(state, exercise, why)
+                if exercise.name in exchange.plan.get("missing", ()):
+                    _missing(state, exercise)
                     waiting.remove(exercise)
             if not waiting:
                 break
@@ -143,8 +145,8 @@ def _session(state: Judging, wanted: list[contract.Exercise], mode: str, last: b
             except Ended as ended:
                 left += _all(state, waiting, ended, mode)
                 break
-            if mode == "whole":
-                _cells(state, ready)
+            if mode == "whole" and (message := wording.failing(ready)):
+                state.note("cells", message)
             while waiting and exchange.open:
                 exercise = waiting.pop(0)
                 _one(state, exercise, exchange)
@@ -166,7 +168,7 @@ def _one(state: Judging, exercise: contract.Exercise, exchange: Exchange) -> Non
         if case.part in messages:
             continue
         if number not in reply.answers:
-            messages[case.part] = _unanswered(reply, state.limits)
+            messages[case.part] = wording.unanswered(reply, state.limits)
             continue
         header, payload = reply.answers[number]
         outcome = answered(header, payload)
@@ -177,76 +179,52 @@ def _one(state: Judging, exercise: contract.Exercise, exchange: Exchange) -> Non
             messages[case.part] = clean(message)
     kind = _kind(reply, messages, len(cases))
     if missing:
-        _missing(state, exercise, None)
+        _missing(state, exercise)
         return
+    result = _result(exercise, "unwritten" if unwritten else kind, messages)
     if kind != "judged":
-        state.note({"crashed": "crash"}.get(kind, kind), _unanswered(reply, state.limits, messages), exercise.name)
+        message = f"{wording.earned(result)}: {wording.unanswered(reply, state.limits, messages)}"
+        state.note({"crashed": "crash"}.get(kind, kind), message, exercise.name)
     if reply.odd:
         state.note("hostile", f"sent {reply.odd} answers that nobody asked for", exercise.name)
     if reply.strays:
         state.note("processes", f"left {reply.strays} processes running; they were ended", exercise.name)
-    state.results[exercise.name] = _result(exercise, "unwritten" if unwritten else kind, messages)
+    state.results[exercise.name] = result
 
 
 def _kind(reply: Reply, messages: dict[int, str], cases: int) -> str:
     if reply.how == "timeout":
         return "timeout"
-    if reply.how == "memory" or any(_out_of_memory(message) for message in messages.values()):
+    if reply.how == "memory" or any(wording.out_of_memory(message) for message in messages.values()):
         return "memory"
     return "judged" if len(reply.answers) == cases and reply.how == "ended" else "crashed"
 
 
-def _out_of_memory(message: str) -> bool:
-    return "MemoryError" in message or "can't allocate memory" in message or "not enough memory" in message
-
-
-def _unanswered(reply: Reply, limits: Limits, messages: dict[int, str] | None = None) -> str:
-    if reply.how == "timeout":
-        return f"it took longer than {limits.exercise_s:g} s, so it was stopped"
-    if reply.how == "memory":
-        return f"it took more than {limits.total_mb} MB of memory, so it was stopped"
-    for message in (messages or {}).values():
-        if _out_of_memory(message):
-            return message
-    if reply.how == "signal 11":
-        return "Python itself crashed while it ran (segmentation fault)"
-    return f"Python ended while it ran ({reply.how.removeprefix('gone: ')})"
-
-
-def _missing(state: Judging, exercise: contract.Exercise, why: str | None) -> None:
-    message = why or f"there is no function called {exercise.name}; exercises are found by name, so keep the stub's"
-    state.note("missing", message, exercise.name)
-    state.results[exercise.name] = _result(exercise, "missing", dict.fromkeys(range(len(exercise.parts)), message))
+def _missing(state: Judging, exercise: contract.Exercise) -> None:
+    """No function of this name: 0 points, and the reason if it is that its cell is not Python."""
+    kind, message = "missing", f"there is no function called {exercise.name}; keep the name that the stub has"
+    if exercise.name in state.not_python:
+        kind, message = "syntax", f"this cell is not Python: {state.not_python[exercise.name]}"
+        state.attention = [r for r in state.attention if (r.kind, r.exercise) != ("cells", exercise.name)]  # said once
+    result = _result(exercise, kind, dict.fromkeys(range(len(exercise.parts)), clean(message)))
+    state.note(kind, f"{wording.earned(result)}: {message}", exercise.name)
+    state.results[exercise.name] = result
 
 
 def _all(state: Judging, waiting: list[contract.Exercise], ended: Ended, mode: str) -> list[contract.Exercise]:
     """The notebook ended before these exercises could be asked for; returns those to try in another way."""
     kind = {"timeout": "timeout", "memory": "memory"}.get(ended.reason, "crashed")
     message = f"the notebook could not be run: {clean(str(ended))}"
-    state.note({"crashed": "crash"}.get(kind, kind), message)
-    if mode == "whole":
+    again = mode == "whole"
+    whose = ", ".join(exercise.name for exercise in waiting) if len(waiting) < 4 else f"{len(waiting)} exercises"
+    cost = "" if again else f"0 points for {whose}: "
+    state.note({"crashed": "crash"}.get(kind, kind), f"{cost}{message}")
+    if again:
         return waiting.copy()
     for exercise in waiting:
         state.results[exercise.name] = _result(exercise, kind, dict.fromkeys(range(len(exercise.parts)), message))
     waiting.clear()
     return []
-
-
-def _remark(state: Judging, plan: dict[str, Any]) -> None:
-    """What the text of the notebook shows before any of it is run."""
-    for cell, why in list(plan.get("unreadable", {}).items())[:5]:
-        state.note("cells", f"code cell {cell} is not Python: {why}")
-    for sign in plan.get("signs", [])[:20]:
-        state.note("sign", f"code cell {sign.get('cell')}, line {sign.get('line')}: {sign.get('what')}")
-
-
-def _cells(state: Judging, ready: dict[str, Any]) -> None:
-    errors = [error for error in ready.get("errors", []) if isinstance(error, dict)]
-    if errors:
-        first = errors[0]
-        state.note(
-            "cells", f"{len(errors)} cells fail; the first is code cell {first.get('cell')}: {first.get('message')}"
-        )
 
 
 def _result(exercise: contract.Exercise, state: str, messages: dict[int, str] | None = None) -> ExerciseResult:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from labs_src.course.grading.listing import File
+from labs_src.course.grading.platforms import Named, named
 
 # What nbgrader's exchange calls a submission: student+assignment+timestamp[+random].
 EXCHANGE = re.compile(r"^(?P<student>.+)\+(?P<assignment>[^+]+)\+(?P<when>\d{4}-\d\d-\d\d[ T_][^+]*)(?:\+[^+]*)?$")
@@ -17,18 +18,11 @@ NOBODY = re.compile(
     r"(?i)copy of|copy|kopie|final|new|lab|homework|hw|assignment|solutions?|submissions?|submitted|notebooks?|untitled"
     r"|work|v\d+|\(\d+\)|\d{1,2}(?!\d)"
 )
-GENERIC = {
-    "work",
-    "notebooks",
-    "notebook",
-    "submission",
-    "submissions",
-    "submitted",
-    "home",
-    "labs",
-    "release",
-    "class",
-}
+GENERIC = {"work", "notebooks", "notebook", "submission", "submissions", "submitted", "home", "labs", "release"}
+GENERIC |= {"source", "autograded", "class"}
+"""Folders that are called after what is in them, and not after a student."""
+GIVEN_OUT = {"outbound", "feedback", "cache"}
+"""What lies in nbgrader's exchange beside `inbound`: never anything that was handed in."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +35,7 @@ class Owned:
         assignment: The lab that nbgrader's folder names, if it is one of nbgrader's.
         when: When it was handed in: nbgrader's timestamp, else the file's own date.
         sure: Whether that is nbgrader's timestamp.
+        platform: What Moodle or Canvas say in the name.
     """
 
     owner: str
@@ -48,6 +43,14 @@ class Owned:
     assignment: str | None = None
     when: datetime | None = None
     sure: bool = False
+    platform: Named | None = None
+
+    @property
+    def called(self) -> str:
+        """The file's own name, without what a platform put in front of it."""
+        name = self.file.parts[-1]
+        at_file = self.platform is not None and self.platform.own and named(name) is not None
+        return self.platform.own if at_file else name
 
 
 def owned(found: Iterable[File], place: str, slugs: Collection[str]) -> list[Owned]:
@@ -58,23 +61,32 @@ def owned(found: Iterable[File], place: str, slugs: Collection[str]) -> list[Own
         place: The place's own name, without .zip or .ipynb.
         slugs: Names of assignments.
     """
-    everything = list(found)
+    everything = _without_given_out(list(found))
     sound = [file for file in everything if file.problem is None]
     skip, by_file = _students_at(sound, place, slugs)
     rows = []
     for file in everything:
         exchange = next((m for part in file.parts[:-1] if (m := EXCHANGE.match(part))), None)
         at = next((i for i, part in enumerate(file.parts[:-1]) if part in slugs), None)
+        platform = next(filter(None, map(named, file.parts)), None)
         if exchange:
             assignment = exchange["assignment"] if exchange["assignment"] in slugs else None
             rows.append(Owned(exchange["student"], file, assignment, timestamp(exchange["when"]), True))
+        elif platform:
+            rows.append(Owned(platform.given, file, None, file.when, platform=platform))
         elif at is not None and (at > 0 or place not in GENERIC):
             rows.append(Owned(file.parts[at - 1] if at else place, file, file.parts[at], file.when))
         elif by_file:
             rows.append(Owned(_person(file.parts[-1], slugs) or place, file, None, file.when))
         else:
             rows.append(Owned(file.parts[skip] if len(file.parts) > skip + 1 else place, file, None, file.when))
-    return _with_timestamps(rows)
+    return _with_timestamps([row for row in rows if row.owner.casefold() not in GIVEN_OUT])
+
+
+def _without_given_out(found: list[File]) -> list[File]:
+    """The files, without what lies beside `inbound` in an exchange."""
+    places = {f.parts[:i] for f in found for i, part in enumerate(f.parts[:-1]) if part == "inbound"}
+    return [f for f in found if not any(f.parts[: len(p)] == p and f.parts[len(p)] in GIVEN_OUT for p in places)]
 
 
 def _students_at(sound: Sequence[File], place: str, slugs: Collection[str]) -> tuple[int, bool]:
@@ -125,8 +137,15 @@ def timestamp(text: str) -> datetime | None:
         return None
 
 
-def clean(name: str) -> str:
-    """A student's name as the gradebook can hold it, and a folder can be called: letters, digits and . _ @ -"""
+def clean(name: str, platform: Named | None = None) -> str:
+    """A student's name as the gradebook can hold it, and a folder can be called: letters, digits and . _ @ -
+
+    Args:
+        name: As given.
+        platform: Where a platform gave it: the name part and the platform's number, which is kept whole.
+    """
+    if platform is not None:
+        return f"{clean(platform.name)[: 63 - len(platform.number)].rstrip('-.')}-{platform.number}"
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^A-Za-z0-9._@-]+", "-", plain).lstrip("-._@")[:64].rstrip("-.")
     return plain or "student"

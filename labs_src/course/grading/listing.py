@@ -1,6 +1,6 @@
 """Files as they are handed in: a folder or a zip, listed and read without following, unpacking or believing anything.
 
-Nothing is written here and no name from outside becomes a path. A file that cannot be taken gets a reason instead.
+No name from outside becomes a path, and nothing is written but to a spool. A file that cannot be taken gets a reason.
 """
 
 from __future__ import annotations
@@ -8,15 +8,19 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from labs_src.course.errors import Problem
+from labs_src.course.errors import Problem, is_disk_full
 from labs_src.course.folders import shown
+from labs_src.course.grading.platforms import named
+from labs_src.course.grading.spool import Spool
 
 MAX_NOTEBOOK = 20_000_000
 """Bytes. A lab with every output is below 5 MB."""
@@ -37,14 +41,16 @@ class File:
     Attributes:
         parts: Its name, split at slashes; harmless to look at, never used as a path.
         when: Its date, naive UTC.
-        data: Content of a notebook, timestamp or nested zip; None for a file that is only listed.
+        data: Content of a notebook, timestamp or nested zip; None for any other file.
         problem: Why it was not read: a clause that follows its name.
+        sha: Of another file than these, which waits in the spool; "" when it was only listed.
     """
 
     parts: tuple[str, ...]
     when: datetime | None = None
     data: bytes | None = None
     problem: str | None = None
+    sha: str = ""
 
     @property
     def name(self) -> str:
@@ -52,40 +58,51 @@ class File:
         return "/".join(self.parts)
 
 
-def files(place: Path) -> Iterator[File]:
+def files(place: Path, spool: Spool | None = None) -> Iterator[File]:
     """Every file of a folder, or of a zip; zips inside are opened too, as if they were folders.
+
+    Args:
+        place: A folder, a zip or a notebook.
+        spool: Gets the content of files that are no notebooks; by default they are only listed.
 
     Raises:
         Problem: The place does not exist, or is neither a folder nor a zip.
     """
     if place.is_dir():
-        found: Iterator[File] = _folder(place)
+        found: Iterator[File] = _folder(place, spool)
     elif place.is_file() and zipfile.is_zipfile(place):
-        found = _zip(place.open("rb"), place.name, MAX_ZIP)
+        found = _zip(place.open("rb"), place.name, MAX_ZIP, spool)
     elif place.is_file() and place.suffix == ".ipynb":
-        found = iter([_regular(place, (_printable(place.name),))])
+        found = iter([_regular(place, (_printable(place.name),), spool)])
     else:
         what = "is neither a folder nor a zip" if place.exists() else "does not exist"
         raise Problem(f"{shown(place)} {what}. Give the folder with the students' folders, or a zip of it.")
     for file in found:
-        yield from _opened(file)
+        yield from _opened(file, spool)
 
 
-def _opened(file: File) -> Iterator[File]:
-    """A file, or what is in it when it is a zip."""
+def _opened(file: File, spool: Spool | None) -> Iterator[File]:
+    """A file, or what is in it when it is a zip; a zip that could not be opened whole is kept as well."""
     if file.data is None or not file.parts[-1].lower().endswith(".zip"):
         yield file
         return
-    # At the top a zip is a student (ann.zip); deeper it is one of a student's files.
+    # At the top a zip is a student (ann.zip), and where a platform named it; else it is one of a student's files.
     stem = file.parts[-1][:-4] or "zip"
-    before = file.parts[:-1] if len(file.parts) > 1 else (stem,)
-    for inner in _zip(io.BytesIO(file.data), file.name, MAX_INNER_ZIP):
-        if inner.parts[-1].lower().endswith(".zip"):
-            inner = replace(inner, data=None, problem=inner.problem or "is a zip within a zip and was not opened")
-        yield replace(inner, parts=before + inner.parts, when=inner.when or file.when)
+    alone = len(file.parts) == 1 or named(stem) is not None
+    before = (*file.parts[:-1], stem) if alone else file.parts[:-1]
+    whole = True
+    with spool.one_zip() if spool else nullcontext():
+        for inner in _zip(io.BytesIO(file.data), file.name, MAX_INNER_ZIP, spool):
+            if inner.parts[-1].lower().endswith(".zip"):
+                inner = replace(inner, data=None, problem=inner.problem or "is a zip within a zip and was not opened")
+            whole = whole and inner.problem is None
+            yield replace(inner, parts=before + inner.parts, when=inner.when or file.when)
+    if not whole and spool is not None:
+        sha = spool.add(len(file.data), io.BytesIO(file.data).read)
+        yield File((*before, file.parts[-1]), file.when, sha=sha)
 
 
-def _folder(place: Path) -> Iterator[File]:
+def _folder(place: Path, spool: Spool | None) -> Iterator[File]:
     waiting: list[tuple[Path, tuple[str, ...]]] = [(place, ())]
     count = 0
     while waiting:
@@ -112,10 +129,10 @@ def _folder(place: Path) -> Iterator[File]:
                 else:
                     waiting.append((Path(entry.path), here))
             else:
-                yield _regular(Path(entry.path), here)
+                yield _regular(Path(entry.path), here, spool)
 
 
-def _regular(path: Path, parts: tuple[str, ...]) -> File:
+def _regular(path: Path, parts: tuple[str, ...], spool: Spool | None) -> File:
     """A file of the disk: opened without following a link, read only if it is an ordinary file."""
     try:
         # Non-blocking: a named pipe called x.ipynb must not stop the class.
@@ -127,13 +144,15 @@ def _regular(path: Path, parts: tuple[str, ...]) -> File:
         when = datetime.fromtimestamp(status.st_mtime, UTC).replace(tzinfo=None, microsecond=0)
         if not stat.S_ISREG(status.st_mode):
             return File(parts, problem="is not an ordinary file")
-        return _read(parts, when, status.st_size, stream.read)
+        return _read(parts, when, status.st_size, stream.read, spool)
 
 
-def _read(parts: tuple[str, ...], when: datetime | None, size: int, read: Callable[[int], bytes]) -> File:
+def _read(
+    parts: tuple[str, ...], when: datetime | None, size: int, read: Callable[[int], bytes], spool: Spool | None
+) -> File:
     limit = _limit(parts[-1])
     if limit == 0:
-        return File(parts, when, problem=_other(parts[-1]))
+        return _other(parts, when, size, read, spool)
     too_large = f"is larger than {limit / 1e6:.0f} MB and was not read"
     if size > limit:
         return File(parts, when, problem=too_large)
@@ -141,9 +160,21 @@ def _read(parts: tuple[str, ...], when: datetime | None, size: int, read: Callab
     return File(parts, when, problem=too_large) if len(data) > limit else File(parts, when, data)
 
 
+def _other(
+    parts: tuple[str, ...], when: datetime | None, size: int, read: Callable[[int], bytes], spool: Spool | None
+) -> File:
+    """A file that is not looked into."""
+    archive = parts[-1].lower().endswith(OTHER_ARCHIVES)
+    problem = "is an archive of a kind that is not opened; a folder, a notebook or a zip is" if archive else None
+    if spool is None or parts[-1].startswith("._"):  # what macOS adds beside a file
+        return File(parts, when, problem=problem)
+    sha = spool.add(size, read)
+    return File(parts, when, problem=problem if sha else "is too large and was not kept", sha=sha)
+
+
 def _limit(name: str) -> int:
     lower = name.lower()
-    if lower.startswith("._"):  # what macOS adds beside a file
+    if lower.startswith("._"):
         return 0
     if lower.endswith(".ipynb"):
         return MAX_NOTEBOOK
@@ -152,13 +183,7 @@ def _limit(name: str) -> int:
     return 10_000 if lower in ("timestamp.txt", "submission_secret.txt") else 0
 
 
-def _other(name: str) -> str | None:
-    if name.lower().endswith(OTHER_ARCHIVES):
-        return "is an archive of a kind that is not opened; a folder, a notebook or a zip is"
-    return None
-
-
-def _zip(stream: io.IOBase, name: str, limit: int) -> Iterator[File]:
+def _zip(stream: io.IOBase, name: str, limit: int, spool: Spool | None) -> Iterator[File]:
     """The members of a zip, each read into memory up to its limit; nothing is unpacked."""
     where = (_printable(PurePosixPath(name).name),)
     size = stream.seek(0, os.SEEK_END)
@@ -176,13 +201,15 @@ def _zip(stream: io.IOBase, name: str, limit: int) -> Iterator[File]:
         return
     total = 0
     for member in members:
-        file = _member(archive, member, where, total)
+        file = _member(archive, member, where, total, spool)
         if file is not None:
             total += len(file.data or b"")
             yield file
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: tuple[str, ...], total: int) -> File | None:
+def _member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: tuple[str, ...], total: int, spool: Spool | None
+) -> File | None:
     parts, outside = _clean(member.filename)
     if outside:
         return File(parts or where, problem="names a place outside the zip, and was not read")
@@ -190,19 +217,33 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: tuple[str,
         return None
     if stat.S_ISLNK(member.external_attr >> 16):
         return File(parts, problem="is a link, and was not read")
-    try:
-        when = datetime(*member.date_time)
-    except ValueError:
-        when = None
+    when = _date(member)
     if total > MAX_TOTAL:
         return File(parts, when, problem="comes after 4 GB of other content and was not read")
     try:
         with archive.open(member) as content:
-            return _read(parts, when, member.file_size, content.read)
+            return _read(parts, when, member.file_size, content.read, spool)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError, ValueError) as error:
+        if is_disk_full(error):
+            raise
         locked = "encrypted" in str(error) or "password" in str(error)
         reason = "is locked with a password" if locked else "is damaged in the zip and cannot be read"
         return File(parts, when, problem=reason)
+
+
+def _date(member: zipfile.ZipInfo) -> datetime | None:
+    """When a member was last changed, naive UTC. The zip's own field is local time, rounded to two seconds."""
+    extra = member.extra
+    try:
+        while len(extra) >= 9:
+            kind, length = struct.unpack("<HH", extra[:4])
+            if kind == 0x5455 and extra[4] & 1:  # Info-ZIP's field: seconds since 1970, in UTC
+                stamp = struct.unpack("<I", extra[5:9])[0]
+                return datetime.fromtimestamp(stamp, UTC).replace(tzinfo=None)
+            extra = extra[4 + length :]
+        return datetime(*member.date_time).astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError, OSError, struct.error):
+        return None
 
 
 def _clean(name: str) -> tuple[tuple[str, ...], bool]:

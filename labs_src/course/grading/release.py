@@ -14,6 +14,7 @@ from labs_src.course.cells import notebook_text, read_source, write_atomically
 from labs_src.course.errors import Problem
 from labs_src.course.folders import Folders
 from labs_src.course.grading.classfolder import ClassFolder
+from labs_src.course.grading.printed import number
 
 NEW = ".release-new"
 
@@ -68,12 +69,8 @@ def summary(lab: Lab) -> str:
     cells = [cell.metadata.get("nbgrader", {}) for cell in read_source(lab.source).cells]
     auto = [cell["points"] for cell in cells if cell.get("grade") and not cell.get("solution")]
     written = [cell["points"] for cell in cells if cell.get("grade") and cell.get("solution")]
-    line = f"{_number(len(auto), 'exercise')}, {_number(sum(auto), 'point')}"
-    return line + (f"; to read: {_number(len(written), 'answer')}, {_number(sum(written), 'point')}" if written else "")
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    line = f"{number(len(auto), 'exercise')}, {number(sum(auto), 'point')}"
+    return line + (f"; to read: {number(len(written), 'answer')}, {number(sum(written), 'point')}" if written else "")
 
 
 def _generate(lab: Lab, classroom: ClassFolder) -> None:

@@ -15,6 +15,7 @@ import html
 import io
 import json
 import keyword
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,21 +130,36 @@ def write(found: Sequence[Pair], submissions: Sequence[Submission], lab: Lab, fo
 
 
 def side_by_side(pair: Pair, one: Mapping[str, str], two: Mapping[str, str]) -> str:
-    """An HTML page; what students wrote is escaped by difflib."""
-    differ = difflib.HtmlDiff(wrapcolumn=70)
+    """An HTML page; what students wrote is escaped by difflib.
+
+    Args:
+        pair: What is compared.
+        one, two: From `own_parts`.
+    """
+    differ = difflib.HtmlDiff()
     order = [name for name, _ in pair.where] + sorted((set(one) | set(two)) - {name for name, _ in pair.where})
+    columns = "<colgroup><col class='n'><col class='t'><col class='n'><col class='t'></colgroup>"
     tables = []
     for name in order:
         left, right = one.get(name, "").splitlines(), two.get(name, "").splitlines()
-        table = differ.make_table(left, right, html.escape(pair.first), html.escape(pair.second))
+        heads = [
+            html.escape(student) + ("" if lines else " (nothing of their own)")
+            for student, lines in ((pair.first, left), (pair.second, right))
+        ]
+        table = differ.make_table(left, right, *heads)
+        table = re.sub(r"(?:\s*<colgroup></colgroup>)+", columns, table, count=1)
+        table = re.sub(r'\s*<t([hd]) class="diff_next".*?</t\1>', "", table)
+        table = (
+            table.replace('<th colspan="2"', "<th colspan='2'").replace(' nowrap="nowrap"', "").replace("&nbsp;", " ")
+        )
         alike = dict(pair.where).get(name)
         tables.append(f"<h2>{html.escape(name)}{f' · {alike:.2f} alike' if alike is not None else ''}</h2>{table}")
     style = (
         ":root{color-scheme:light dark}"
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
-        "table{border-collapse:collapse;font:12px/1.4 ui-monospace,monospace;width:100%}"
-        "td{padding:0 .4rem;vertical-align:top}"
-        "td.diff_header{color:#888;text-align:right}.diff_next{display:none}th{text-align:left}"
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem}"
+        "table{border-collapse:collapse;font:12px/1.4 ui-monospace,monospace;width:100%;table-layout:fixed}"
+        "col.n{width:2.5rem}td{padding:0 .4rem;vertical-align:top;white-space:pre-wrap;overflow-wrap:break-word}"
+        "td.diff_header{color:#888;text-align:right}th{text-align:left}"
         ".diff_add{background:#2e7d3233}.diff_chg{background:#b8860033}.diff_sub{background:#b3261e33}"
     )
     head = f"Lab {pair.lab}: {html.escape(pair.first)} and {html.escape(pair.second)}, {pair.alike:.2f} alike"

@@ -16,9 +16,11 @@ from labs_src.course.cells import write_atomically
 from labs_src.course.errors import Problem
 from labs_src.course.folders import shown
 from labs_src.course.grading.limits import Limits
-from labs_src.course.grading.submission import Attention, Result, Submission
+from labs_src.course.grading.submission import NOTES, Attention, Note, Result, Submission
 
 SHARED = ("contract.py", "compare.py", "crossing.py")
+TOTAL = "total of the checks"
+"""The last line of each student and lab in `marks.csv`; with what people gave it is in `gradebook.csv`."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Store:
                     criteria.append((result.student, result.lab, e.name, *line))
             whole = [e.points for e in result.exercises]
             total = None if None in whole else sum(whole)
-            marks.append((result.student, result.lab, "total", _number(total), result.max_points, result.state))
+            marks.append((result.student, result.lab, TOTAL, _number(total), result.max_points, result.state))
             rows += [(a.student, a.lab, a.exercise, a.kind, a.message) for a in result.attention]
         paths = tuple(self.folder / f"{name}.csv" for name in ("marks", "criteria", "attention"))
         for path, table in zip(paths, (marks, criteria, rows), strict=True):
@@ -160,8 +162,8 @@ def usable(result: Result | None, submission: Submission, checks: str, unsafe: b
 
 def with_notes(result: Result, submission: Submission) -> Result:
     """A former result with today's notes about the submission (it may have become late, or no longer be)."""
-    kept = [row for row in result.attention if row.kind != "note"]
-    notes = [Attention(result.student, result.lab, "", "note", note) for note in submission.notes]
+    kept = [row for row in result.attention if row.kind not in NOTES]
+    notes = [Attention(result.student, result.lab, "", *Note.of(note)) for note in submission.notes]
     return replace(result, attention=tuple(notes + kept))
 
 

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+NOTES = ("note", "late", "renamed")
+"""Kinds of rows that say something about how a submission came, not about what is in it."""
+
+
+class Note(NamedTuple):
+    """A sentence about how a submission came.
+
+    Attributes:
+        kind: One of `NOTES`.
+        text: One sentence.
+    """
+
+    kind: str
+    text: str
+
+    @classmethod
+    def of(cls, said: Any) -> Note:
+        """From a plain sentence, or a pair as JSON has it."""
+        return cls("note", said) if isinstance(said, str) else cls(*said)
 
 
 @dataclass(frozen=True)
@@ -17,7 +37,7 @@ class Submission:
         content: The notebook as handed in; None when there is nothing to run.
         submitted: When, in UTC without a time zone, as nbgrader keeps it.
         name: File name as handed in.
-        notes: For the needs-attention list ("late by 2 h").
+        notes: For the needs-attention list; a plain sentence is of the kind "note".
         problem: Why it cannot be graded at all; then it is not run and gets no automatic points.
     """
 
@@ -26,7 +46,7 @@ class Submission:
     content: bytes | None
     submitted: datetime | None = None
     name: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[str | Note, ...] = ()
     problem: str | None = None
 
 
@@ -38,8 +58,8 @@ class Attention:
         student: Whose.
         lab: Two digits.
         exercise: Which, or "" for the submission.
-        kind: "problem", "missing", "crash", "timeout", "memory", "hostile", "processes", "sign", "cells", "unsafe",
-            "note", "died".
+        kind: "problem", "missing", "syntax", "crash", "timeout", "memory", "hostile", "processes", "sign",
+            "cells", "unsafe", "died", "handed in" (belongs to no lab), or one of `NOTES`.
         message: One sentence.
     """
 
@@ -59,7 +79,8 @@ class ExerciseResult:
         title: A few words.
         points: Earned automatically; None where nothing could be judged.
         max_points: Possible.
-        state: "judged", "unwritten", "missing", "crashed", "timeout", "memory" or "not graded".
+        state: "judged", "unwritten", "missing", "syntax" (its cell is not Python), "crashed", "timeout", "memory" or
+            "not graded".
         criteria: For each part: name, passed, points, max_points, message.
         read_again: The heading in the lab to go back to.
     """

@@ -28,14 +28,6 @@ from labs_src.course.grading.submission import Submission
 FIRST = f"check_{NAMES[0]}"
 
 
-@pytest.fixture(scope="module")
-def empty_gradebook(tmp_path_factory):
-    """Made once: nbgrader asks alembic in a process of its own, which takes seconds."""
-    path = tmp_path_factory.mktemp("empty") / "gradebook.db"
-    gradebook.opened(f"sqlite:///{path}").close()
-    return path
-
-
 @pytest.fixture
 def course(tmp_path, monkeypatch, empty_gradebook):
     monkeypatch.setattr(engine, "Judge", FakeJudge)
@@ -78,7 +70,7 @@ def test_marks_and_tables(course):
         assert [(row["student"], row["kind"]) for row in csv.DictReader(file)] == [("bob", "note"), ("bob", "crash")]
     with report.marks.open(encoding="utf-8") as file:
         table = {(row["student"], row["exercise"]): row["points"] for row in csv.DictReader(file)}
-    assert table["ann", NAMES[0]] == "2" and table["bob", NAMES[0]] == "0" and int(table["ann", "total"]) > 20
+    assert table["ann", NAMES[0]] == "2" and table["bob", NAMES[0]] == "0" and int(table["ann", store.TOTAL]) > 20
 
 
 def test_what_a_person_gave_stays(course):
@@ -90,11 +82,46 @@ def test_what_a_person_gave_stays(course):
     marks = rows(course)
     assert (marks["ann", written]["manual"], marks["ann", FIRST]["manual"]) == (2.5, 1.5)
     assert not marks["ann", written]["needs_manual"] and not marks["ann", FIRST]["needs_manual"]
-    grade(course, handed_in("ann", 2, answer="a better answer"))
+    grade(course, handed_in("ann", 2, answer="because"))
     marks = rows(course)
     assert (marks["ann", written]["manual"], marks["ann", FIRST]["manual"]) == (2.5, 1.5)
     assert marks["ann", FIRST]["score"] == 1.5 and marks["ann", FIRST]["auto"] == 2
-    assert marks["ann", written]["needs_manual"] and marks["ann", FIRST]["needs_manual"], "somebody should look again"
+    assert marks["ann", FIRST]["needs_manual"], "somebody should look again"
+    assert not marks["ann", written]["needs_manual"], "the same answer has been read"
+
+
+def test_an_answer_that_has_changed_is_to_be_read_again(course):
+    grade(course, handed_in("ann", 1, answer="because"))
+    written = next(name for _, name in rows(course) if name.startswith("written"))
+
+    def waits(answer: str | None, points: int = 1) -> bool:
+        grade(course, handed_in("ann", points, answer=answer))
+        assert rows(course)["ann", written]["manual"] == 2
+        return rows(course)["ann", written]["needs_manual"]
+
+    by_hand(course, "ann", written, 2)
+    assert waits("a better answer") and waits("a better answer", points=2), "until somebody reads it"
+    assert not waits("because"), "that one has been read"
+    assert waits(None), "a deleted answer too"
+    assert waits("a third one")
+    by_hand(course, "ann", written, 2)
+    assert not waits("a  third one\n", points=0) and waits("because")
+
+
+def test_a_kill_before_the_digests_are_kept_costs_a_reading_not_a_change(course, monkeypatch):
+    grade(course, handed_in("ann", 1, answer="because"))
+    written = next(name for _, name in rows(course) if name.startswith("written"))
+    by_hand(course, "ann", written, 2)
+
+    def killed(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gradebook.Readings, "keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            grade(course, handed_in("ann", 1, answer="another"))
+    assert grade(course, handed_in("ann", 1, answer="another")).reused == 1
+    assert rows(course)["ann", written]["needs_manual"]
 
 
 def test_a_repeated_grading_runs_nothing_again(course, monkeypatch):

@@ -6,17 +6,23 @@ import json
 import os
 import struct
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from handed_in import notebook
 from safetensors.torch import save
 
 from labs_src.checks import contract, exercises, lab_ids, probes
 from labs_src.checks.crossing import TREE, pack, unpack
 from labs_src.course.catalogue import select
+from labs_src.course.grading import machine, sandbox
 from labs_src.course.grading.cases import MESSAGE, answered, clean, draw, sent, without_numbers
 from labs_src.course.grading.inside import frames
+from labs_src.course.grading.judging import judge
+from labs_src.course.grading.limits import Limits
+from labs_src.course.grading.submission import Submission
 
 EXERCISES = [exercise for lab in select(None) if lab.id in lab_ids() for exercise in exercises(lab.id)]
 
@@ -116,6 +122,51 @@ def test_what_only_the_judge_may_know_is_not_sent():
 def test_a_probe_that_could_not_cross_is_refused():
     with pytest.raises(TypeError, match="probes"):
         probes.to_json(lambda fn, inputs: None)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """Names, and a result: a function that is missing, a loop, cells that are not Python."""
+    names = [exercise.name for exercise in exercises("02") if not exercise.given]
+    broken, _, loop, twice = names[:4]
+    cells = (
+        f"# <b>mine</b>\n\ndef {broken}(*a, **k):\n    x = 1\n    return x + <b>\n",
+        f"def {loop}(*a, **k):\n    while True:\n        pass\n",
+        f"def {twice}(x:\n    return x",
+        f"def {twice}(*a, **k):\n    return 0",
+        "ok = 1\n1 +",
+    )
+    submission = Submission("ann", "02", notebook(*cells))
+    limits = replace(Limits(), exercise_s=2.0)
+    how = sandbox.kind("error" in machine.trial())
+    return names, judge(submission, secret_seed="seed", checks="checks", limits=limits, how=how)
+
+
+def test_a_cell_that_is_not_python_is_named_by_its_exercise_and_quoted(judged):
+    (name, *_), result = judged
+    rows = [row for row in result.attention if row.exercise == name]
+    message = "this cell is not Python: line 5, `return x + <b>`: invalid syntax"
+    assert [(row.kind, row.message) for row in rows] == [("syntax", f"0 points: {message}")], "once"
+    (exercise,) = [e for e in result.exercises if e.name == name]
+    assert (exercise.state, exercise.points) == ("syntax", 0)
+    assert {criterion["message"] for criterion in exercise.criteria} == {message}
+    assert not any("code cell" in row.message or "unknown" in row.message for row in result.attention)
+
+
+def test_zeros_are_called_zeros_in_the_list(judged):
+    (_, missing, loop, *_), result = judged
+    said = {row.exercise: (row.kind, row.message) for row in result.attention if row.exercise}
+    message = f"there is no function called {missing}; keep the name that the stub has"
+    assert said[missing] == ("missing", f"0 points: {message}")
+    assert said[loop] == ("timeout", "0 points: it took longer than 2 s, so it was stopped")
+
+
+def test_a_cell_that_is_not_python_and_costs_nothing_is_said_too(judged):
+    (_, _, _, twice, *_), result = judged
+    cells = [(row.exercise, row.message) for row in result.attention if row.kind == "cells"]
+    assert (twice, f"a cell is not Python: line 1, `def {twice}(x:`: '(' was never closed") in cells
+    assert ("", "the cell that begins `ok = 1` is not Python: line 2, `1 +`: invalid syntax") in cells
+    assert {e.name: e.state for e in result.exercises}[twice] == "judged"
 
 
 def test_frames():

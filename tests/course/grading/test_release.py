@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from itertools import pairwise
@@ -182,3 +183,10 @@ def test_points_of_a_check_and_its_cell_agree(tmp_path: Path):
     )
     with pytest.raises(Problem, match="gives 2 points, the lab says 7 points"):
         release(["00"], ClassFolder(tmp_path / "class"), copy)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as on Unix")
+def test_a_class_is_for_its_instructor_alone(tmp_path: Path):
+    classroom = ClassFolder(tmp_path / "term" / "class")
+    classroom.make()
+    assert classroom.root.stat().st_mode & 0o077 == 0

@@ -68,3 +68,14 @@ def test_the_page_escapes_what_students_write(room):
     evil = {"other cells": "<script>alert(1)</script>"}
     page = side_by_side(Pair(LAB, "<b>ann", "bob", 0.9, (("other cells", 0.9),)), evil, evil)
     assert "<script" not in page and "<b>ann" not in page
+
+
+def test_lines_are_whole_and_columns_stay(tmp_path):
+    """Nothing is cut in the middle of a word; a side without anything says so."""
+    from labs_src.course.grading.similarity import Pair
+
+    long = "The equal cuts grant that damage of this size costs a little, and that is rather small. " * 3
+    page = side_by_side(Pair(LAB, "ann", "bob", 0.9, (("why", 0.9),)), {"why": long, "f": "x"}, {"why": long + "!"})
+    assert long.strip() in page and "table-layout:fixed" in page and "nowrap" not in page and "&nbsp;" not in page
+    assert page.count("<colgroup><col class='n'><col class='t'>") == 2 == page.count("<table")
+    assert page.count("bob (nothing of their own)") == 1 and "ann (nothing" not in page

@@ -15,6 +15,8 @@ PYTHON_CELL = re.compile(r"^\s*%%(time|timeit|capture|prun|python3?)\b")
 OTHER_CELL = re.compile(r"^\s*%%\w")
 MAGIC_LINE = re.compile(r"^(\s*)([%!?]|.*\?\s*$)")
 MAGIC_VALUE = re.compile(r"^(\s*[\w, ]+=\s*)[%!].*$")
+QUOTE = 120
+"""Characters of a line that a message quotes."""
 
 
 def sources(notebook: bytes) -> list[str]:
@@ -88,6 +90,9 @@ def statements(cells: list[str]) -> tuple[list[Statement], dict[int, str]]:
 
     Args:
         cells: As from `sources`.
+
+    Returns:
+        The statements; reasons by number of the cell, from 0, each with the line quoted.
     """
     found: list[Statement] = []
     unreadable: dict[int, str] = {}
@@ -99,11 +104,32 @@ def statements(cells: list[str]) -> tuple[list[Statement], dict[int, str]]:
             flags |= _future(tree)
             parts = [_statement(number, node, flags) for node in tree.body]
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            unreadable[number] = f"{type(error).__name__}: {str(error)[:200]}"
+            unreadable[number] = _reason(error, source)
         else:
             found += parts
             _remember(number, text)
     return found, unreadable
+
+
+def _reason(error: Exception, source: str) -> str:
+    """Where a cell is not Python and why, with the line as it stands there: line 3, `return x +`: invalid syntax."""
+    if not isinstance(error, SyntaxError) or not error.lineno:
+        return "it is nested too deeply" if isinstance(error, RecursionError | MemoryError) else str(error)[:QUOTE]
+    text = line(source, error.lineno)
+    return f"line {error.lineno}{f', `{text}`' if text else ''}: {(error.msg or 'invalid syntax')[:QUOTE]}"
+
+
+def line(source: str, number: int | None = None) -> str:
+    """A line of a cell, counted from 1; the first that is not empty, if none is named."""
+    lines = re.split(r"\r\n|\r|\n", source)
+    chosen = lines[number - 1 : number] if number else [text for text in lines if text.strip()]
+    return chosen[0].strip()[:QUOTE] if chosen else ""
+
+
+def not_python(source: str, why: str, exercises: list[str]) -> dict[str, Any]:
+    """A cell that is not Python, for a message: why, its first line, the exercises whose functions it would define."""
+    named = set(re.findall(r"\bdef\s+(\w+)", source))
+    return {"why": why, "text": line(source), "exercises": [name for name in exercises if name in named]}
 
 
 def _statement(cell: int, node: ast.stmt, flags: int) -> Statement:

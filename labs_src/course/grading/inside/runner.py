@@ -28,7 +28,7 @@ def main() -> None:
 
     from labs_src.checks import contract, crossing, probes  # noqa: F401
     from labs_src.course.grading.inside import frames
-    from labs_src.course.grading.inside.cells import sources, statements
+    from labs_src.course.grading.inside.cells import line, not_python, sources, statements
     from labs_src.course.grading.inside.definitions import plan
     from labs_src.course.grading.inside.signs import signs
 
@@ -43,15 +43,14 @@ def main() -> None:
         return
     names = header["exercises"]
     made = plan(found, names)
-    inside = {name: next((n for n in unreadable if f"def {name}" in cells[n]), None) for name in made.missing}
     frames.send(
         answers,
         {
             "kind": "plan",
             "whole": made.whole,
-            "missing": {name: _why(cell, unreadable) for name, cell in inside.items()},
-            "unreadable": {str(cell + 1): why for cell, why in unreadable.items()},
-            "signs": signs(cells, found),
+            "missing": made.missing,
+            "unreadable": [not_python(cells[number], why, names) for number, why in unreadable.items()],
+            "signs": [sign | {"text": line(cells[sign["cell"] - 1], sign["line"])} for sign in signs(cells, found)],
         },
     )
     module = types.ModuleType("__main__")
@@ -62,8 +61,9 @@ def main() -> None:
         errors = run_all(cells, module, setup["limits"]["cell_s"])
     else:
         errors = define(made.run, module.__dict__)
+    errors = [error | {"text": line(cells[error["cell"] - 1])} for error in errors[:20]]
     forks = _can_fork()
-    frames.send(answers, {"kind": "ready", "errors": errors[:20], "forks": forks})
+    frames.send(answers, {"kind": "ready", "errors": errors, "forks": forks})
     while True:
         try:
             request, payload = frames.receive(requests, limit=1 << 30)
@@ -74,10 +74,6 @@ def main() -> None:
         else:
             serve(request, payload, module.__dict__, answers, setup["limits"]["answer_mb"] << 20)
             frames.send(answers, {"kind": "done", "how": "ended", "strays": 0})
-
-
-def _why(cell: int | None, unreadable: dict[int, str]) -> str | None:
-    return None if cell is None else f"its cell ({cell + 1}) is not Python: {unreadable[cell]}"
 
 
 def confine(setup: dict[str, Any]) -> None:
