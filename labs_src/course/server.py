@@ -69,11 +69,11 @@ def given(folders: Folders) -> str:
 
     folders.work.mkdir(parents=True, exist_ok=True)
     (folders.work / MARKER).touch()
-    notebooks = sorted(folders.work.glob("*.ipynb"))
+    notebooks = sorted(path for path in folders.work.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     if not notebooks:
         print(f"Put the notebooks that you were given into {shown(folders.work)}/.", flush=True)
         return folders.work.name
-    return f"{folders.work.name}/{notebooks[0].name}"
+    return notebooks[0].relative_to(folders.work.parent).as_posix()  # nbgrader's exchange makes a folder for each
 
 
 def server_command(folders: Folders, first: str, browser: bool, port: int) -> list[str]:

@@ -55,7 +55,9 @@ def test_no_solution_is_in_it(unpacked):
 def test_the_commands_of_its_readme_work(unpacked):
     empty = labs(unpacked, "lab", "--no-serve")
     assert empty.returncode == 0 and "Put the notebooks that you were given into work/." in empty.stdout, empty.stderr
-    shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", unpacked / "work")
+    fetched = unpacked / "work" / "00_start_here"  # where nbgrader's exchange puts it
+    fetched.mkdir()
+    shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", fetched)
     assert labs(unpacked, "lab", "--no-serve").stdout == ""
     progress = labs(unpacked, "progress")
     assert progress.returncode == 0 and "Traceback" not in progress.stderr
